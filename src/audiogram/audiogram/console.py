@@ -1,0 +1,170 @@
+"""What both command lines share: errors without tracebacks, progress, logging, stopping on request."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from types import FrameType
+from typing import Any
+
+from audiogram.errors import AudiogramError, InputError, StoppedError
+
+__all__ = ["Progress", "check_stop", "configure", "run_app", "stop_on_signals"]
+
+_LEVELS = ("debug", "info", "warning", "error")
+_state: dict[str, bool] = {"debug": False, "quiet": False}
+_stop: dict[str, str | None] = {"signal": None}
+
+
+def configure(*, log_level: str = "info", quiet: bool = False, debug: bool = False) -> None:
+    """Set what a command prints: log level, progress and results (`quiet` leaves errors only), tracebacks (`debug`)."""
+    if log_level not in _LEVELS:
+        raise InputError(f"--log-level {log_level!r} is not one of {', '.join(_LEVELS)}.")
+    _state.update(quiet=quiet, debug=debug)
+    level = logging.ERROR if quiet else getattr(logging, log_level.upper())
+    logging.basicConfig(level=level, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr, force=True)
+
+
+def is_quiet() -> bool:
+    """Whether the user asked for errors only."""
+    return _state["quiet"]
+
+
+def run_app(app: Callable[..., Any], argv: list[str] | None = None) -> int:
+    """Run a typer application; deliberate errors become one or two lines on stderr and their exit code.
+
+    Parameters
+    ----------
+    app : typer.Typer
+        The application.
+    argv : list of str, optional
+        Arguments without the program's name; default `sys.argv[1:]`.
+
+    Returns
+    -------
+    int
+        The exit code: 0 done, 1 the work failed, 2 the call was wrong, 75 stopped on request, 130 interrupted.
+    """
+    arguments = sys.argv[1:] if argv is None else argv
+    _state["debug"] = "--debug" in arguments
+    try:
+        app(args=arguments, standalone_mode=True)
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else int(bool(end.code))
+    except BrokenPipeError:  # `... | head` closed the pipe: not an error of ours
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)  # noqa: T201
+        return 130
+    except AudiogramError as error:
+        if _state["debug"]:
+            raise
+        print(f"error: {error}", file=sys.stderr)  # noqa: T201
+        return error.exit_code
+    return 0
+
+
+@contextlib.contextmanager
+def stop_on_signals() -> Iterator[None]:
+    """While active, SIGTERM and SIGUSR1 only take note; long work ends at its next `check_stop()`."""
+
+    def note(number: int, frame: FrameType | None) -> None:
+        _stop["signal"] = signal.Signals(number).name
+
+    previous = {}
+    for name in ("SIGTERM", "SIGUSR1"):
+        if hasattr(signal, name):
+            with contextlib.suppress(ValueError):  # not in the main thread: the caller keeps its own handling
+                previous[name] = signal.signal(getattr(signal, name), note)
+    try:
+        yield
+    finally:
+        for name, handler in previous.items():
+            signal.signal(getattr(signal, name), handler)
+        _stop["signal"] = None
+
+
+def stop_requested() -> bool:
+    """Whether a signal asked this process to stop."""
+    return _stop["signal"] is not None
+
+
+def check_stop() -> None:
+    """Raise `StoppedError` where a signal asked this process to stop; call it between units of work."""
+    if _stop["signal"] is not None:
+        raise StoppedError(f"stopped on request ({_stop['signal']}); start the same command again to go on.")
+
+
+class Progress:
+    """Progress of counted work: a bar with rate and time left on a terminal, a plain line now and then in a log.
+
+    Parameters
+    ----------
+    label : str
+        What is being done.
+    total : int
+        How many units there are.
+    done : int, default 0
+        How many were finished before this run; they do not count towards the rate.
+    unit : str, default "clips"
+        Name of the units.
+
+    Examples
+    --------
+    >>> with Progress("masking", 2) as progress:
+    ...     progress.advance()
+    ...     progress.advance()
+    """
+
+    def __init__(self, label: str, total: int, *, done: int = 0, unit: str = "clips") -> None:
+        self.label, self.total, self.unit = label, total, unit
+        self._done, self._start_done = done, done
+        self._start = self._last = time.monotonic()
+        self._bar: Any = None
+        self._task: Any = None
+
+    def __enter__(self) -> Progress:
+        if not is_quiet() and sys.stderr.isatty():
+            from rich.console import Console
+            from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+            from rich.progress import Progress as RichProgress
+
+            self._bar = RichProgress(
+                TextColumn("{task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TextColumn("{task.fields[rate]}"),
+                TimeRemainingColumn(),
+                console=Console(stderr=True),
+            )
+            self._bar.start()
+            self._task = self._bar.add_task(self.label, total=self.total, completed=self._done, rate="")
+        return self
+
+    def advance(self, n: int = 1, note: str = "") -> None:
+        """Count `n` more units as done; `note` is shown behind the rate."""
+        self._done += n
+        now = time.monotonic()
+        if self._bar is not None:
+            self._bar.update(self._task, advance=n, rate=self._rate(now) + (f"  {note}" if note else ""))
+        elif not is_quiet() and now - self._last >= 10:
+            self._last = now
+            rate = (self._done - self._start_done) / max(now - self._start, 1e-9)
+            left = (self.total - self._done) / max(rate, 1e-9)
+            logging.getLogger("audiogram").info(
+                "%s: %d of %d %s, %.1f/s, %.0f s left%s",
+                self.label, self._done, self.total, self.unit, rate, left, f"  {note}" if note else "",
+            )  # fmt: skip
+
+    def _rate(self, now: float) -> str:
+        return f"{(self._done - self._start_done) / max(now - self._start, 1e-9):.1f} {self.unit}/s"
+
+    def __exit__(self, *exc: object) -> None:
+        if self._bar is not None:
+            self._bar.stop()
