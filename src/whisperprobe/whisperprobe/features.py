@@ -1,0 +1,309 @@
+"""Log-mel spectrograms as Whisper hears them: batched, for any Whisper configuration, on CPU or GPU.
+
+Whisper's own extractor pads every clip with silence to the whole window and transforms all of it. Frames that
+see nothing but padding have a known value, so only the frames that touch sound are computed here.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from audiogram.errors import InputError
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["WindowSpec", "log_mel"]
+
+SAMPLE_RATE = 16_000  # Whisper's, in every configuration
+HOP_LENGTH = 160  # 10 ms between frames
+N_FFT = 400  # 25 ms per frame
+_FLOOR_POWER = 1e-10
+_DYNAMIC_RANGE = 8.0  # in log10 of power: nothing lies more than 80 dB below the loudest cell of the clip
+_CLIPS_AT_ONCE = 64  # bounds the memory of the transforms, which is many times that of the result
+
+
+@dataclass(frozen=True)
+class WindowSpec:
+    """What a Whisper model takes in: how many mel bands and how many frames.
+
+    Parameters
+    ----------
+    n_mels : int
+        Mel bands: 80 up to large-v2, 128 from large-v3 on.
+    n_frames : int
+        Frames of one window, 100 per second; twice the encoder's positions.
+    sample_rate, hop_length, n_fft : int
+        Hz and samples; the same in every Whisper model.
+
+    Examples
+    --------
+    >>> WindowSpec(n_mels=80, n_frames=200).seconds
+    2.0
+    """
+
+    n_mels: int
+    n_frames: int
+    sample_rate: int = SAMPLE_RATE
+    hop_length: int = HOP_LENGTH
+    n_fft: int = N_FFT
+
+    def __post_init__(self) -> None:
+        for name in ("n_mels", "n_frames", "sample_rate", "hop_length", "n_fft"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise InputError(f"{name} is {value!r}; a Whisper window needs a positive whole number.")
+
+    @property
+    def n_samples(self) -> int:
+        """Samples of one window."""
+        return self.n_frames * self.hop_length
+
+    @property
+    def seconds(self) -> float:
+        """Length of the window in seconds."""
+        return self.n_samples / self.sample_rate
+
+    @classmethod
+    def of(cls, source: Any) -> WindowSpec:
+        """Read the window from a model, a configuration, a model folder or a hub name.
+
+        Parameters
+        ----------
+        source : WindowSpec, WhisperConfig, model with a `config`, mapping, str or Path
+            Where to read from. A folder is read without loading its weights.
+
+        Returns
+        -------
+        WindowSpec
+
+        Raises
+        ------
+        InputError
+            If it is no Whisper, lacks its configuration, or its feature extractor disagrees with it.
+        """
+        if isinstance(source, WindowSpec):
+            return source
+        if isinstance(source, str | Path):
+            return _from_path(str(source))
+        config = source if isinstance(source, Mapping) else getattr(source, "config", source)
+        values = config if isinstance(config, Mapping) else vars(config)
+        if "num_mel_bins" not in values or "max_source_positions" not in values:
+            raise InputError(
+                f"a {type(source).__name__} says neither num_mel_bins nor max_source_positions: it is no Whisper "
+                "model or configuration. Give a WhisperForConditionalGeneration, a WhisperConfig or a model folder."
+            )
+        return cls(n_mels=int(values["num_mel_bins"]), n_frames=2 * int(values["max_source_positions"]))
+
+
+def log_mel(
+    waveforms: Any, model_or_config: Any, sample_rate: int = SAMPLE_RATE, *, device: Any = None
+) -> torch.Tensor:
+    """Compute the log-mel spectrograms that a Whisper model hears.
+
+    Equal to `transformers.WhisperFeatureExtractor` within 1e-4, for every number of bands and every window.
+
+    Parameters
+    ----------
+    waveforms : array, tensor, or sequence of them
+        Mono sound, full scale ±1, floating point: one clip of shape `(samples,)`, clips of one length
+        `(clips, samples)`, or a sequence of clips `(samples,)` of any lengths up to the model's window.
+    model_or_config : model, WhisperConfig, WindowSpec, str or Path
+        Whose bands and window to use; see `WindowSpec.of`.
+    sample_rate : int, default 16000
+        Of the waveforms, Hz. Anything but 16000 is resampled first.
+    device : torch.device or str, optional
+        Where to compute and leave the result; default: where the first waveform is (arrays: the CPU).
+
+    Returns
+    -------
+    torch.Tensor
+        float32, shape `(clips, bands, frames)`; between -1.5 and about 1.5 (log10 power, clipped 8 below
+        its largest value, plus 4, over 4).
+
+    Raises
+    ------
+    InputError
+        For a clip that is empty, longer than the window, not finite, not mono or not floating point.
+
+    References
+    ----------
+    .. [1] A. Radford et al., "Robust Speech Recognition via Large-Scale Weak Supervision", 2022.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> log_mel(np.zeros(8000, dtype="float32"), WindowSpec(n_mels=80, n_frames=200)).shape
+    torch.Size([1, 80, 200])
+    """
+    import torch
+
+    window = WindowSpec.of(model_or_config)
+    clips = [_checked(clip, i, window, sample_rate) for i, clip in enumerate(_as_clips(waveforms))]
+    if not clips:
+        raise InputError("log_mel received no clip; give at least one waveform.")
+    target = torch.device(device) if device is not None else clips[0].device
+    out = torch.empty((len(clips), window.n_mels, window.n_frames), dtype=torch.float32, device=target)
+    # Clips of like length share a transform, so that one long clip does not make all the short ones expensive.
+    order = sorted(range(len(clips)), key=lambda i: clips[i].shape[0])
+    for start in range(0, len(order), _CLIPS_AT_ONCE):
+        rows = order[start : start + _CLIPS_AT_ONCE]
+        out[torch.tensor(rows, device=target)] = _batch([clips[i] for i in rows], window, target)
+    return out
+
+
+def _batch(clips: list[torch.Tensor], window: WindowSpec, device: torch.device) -> torch.Tensor:
+    """Log-mel of clips that are padded together; shape (clips, bands, frames)."""
+    import torch
+    from torch.nn.functional import pad
+
+    half = window.n_fft // 2
+    longest = max(clip.shape[0] for clip in clips)
+    # Frame t is centred on sample t * hop and sees half a frame to either side: the first frame that sees
+    # padding alone is the one whose left edge lies at or behind the clip's end.
+    heard = min(window.n_frames, math.ceil((longest + half) / window.hop_length))
+    needed = (heard - 1) * window.hop_length + half  # last sample that the last computed frame sees
+    buffer = torch.zeros((len(clips), min(max(needed, half + 1), window.n_samples)), dtype=torch.float32, device=device)
+    for row, clip in zip(buffer, clips, strict=True):
+        row[: clip.shape[0]] = clip
+    # The extractor pads with silence first and reflects both ends of the padded window afterwards: a clip's own
+    # end is reflected only where it reaches the last half frame of the window.
+    mirrored = pad(buffer[:, None], (half, max(0, needed - window.n_samples)), mode="reflect")[:, 0]
+    spectrum = torch.stft(
+        mirrored, window.n_fft, window.hop_length, window=_hann(window.n_fft, device), center=False, return_complex=True
+    )[..., :heard]
+    power = spectrum.real.square() + spectrum.imag.square()
+    mel = torch.matmul(_mel_filters(window.n_mels, window.n_fft, device), power)
+    floor = math.log10(_FLOOR_POWER)
+    log_spec = mel.clamp_(min=_FLOOR_POWER).log10_()
+    lowest = (log_spec.amax(dim=(1, 2)) - _DYNAMIC_RANGE).clamp_(min=floor)  # per clip: what silence is raised to
+    log_spec = torch.maximum(log_spec, lowest[:, None, None]).add_(4.0).div_(4.0)
+    if heard == window.n_frames:
+        return log_spec
+    out = ((lowest + 4.0) / 4.0)[:, None, None].repeat(1, window.n_mels, window.n_frames)
+    out[..., :heard] = log_spec
+    return out
+
+
+@functools.lru_cache(maxsize=8)
+def _hann(n_fft: int, device: torch.device) -> torch.Tensor:
+    import torch
+
+    return torch.hann_window(n_fft, device=device)
+
+
+@functools.lru_cache(maxsize=8)
+def _mel_filters(n_mels: int, n_fft: int, device: torch.device) -> torch.Tensor:
+    """Slaney's mel filters as Whisper uses them, shape (bands, bins)."""
+    import torch
+    from transformers.audio_utils import mel_filter_bank
+
+    filters = mel_filter_bank(
+        num_frequency_bins=1 + n_fft // 2,
+        num_mel_filters=n_mels,
+        min_frequency=0.0,
+        max_frequency=8000.0,
+        sampling_rate=SAMPLE_RATE,
+        norm="slaney",
+        mel_scale="slaney",
+    )
+    return torch.from_numpy(filters.T.copy()).to(device=device, dtype=torch.float32)
+
+
+def _as_clips(waveforms: Any) -> Sequence[Any]:
+    """One clip, a stack of clips or a sequence of clips, as a sequence of clips."""
+    dimensions = getattr(waveforms, "ndim", None)
+    if dimensions is None:
+        clips: Sequence[Any] = list(waveforms)
+        if clips and isinstance(clips[0], int | float):
+            raise InputError("log_mel received a list of numbers; give NumPy arrays or torch tensors.")
+        return clips
+    if dimensions not in (1, 2):
+        raise InputError(
+            f"log_mel received waveforms of shape {tuple(waveforms.shape)}; give (samples,) or (clips, samples), mono."
+        )
+    return [waveforms] if dimensions == 1 else list(waveforms)
+
+
+def _checked(clip: Any, index: int, window: WindowSpec, sample_rate: int) -> torch.Tensor:
+    """One clip as a float32 tensor at Whisper's rate, or the reason why it is none."""
+    import numpy as np
+    import torch
+
+    if isinstance(clip, torch.Tensor):
+        tensor = clip
+    else:
+        array = np.ascontiguousarray(clip)
+        if array.dtype.kind not in "fiu":
+            raise InputError(f"clip {index} is of type {array.dtype}; give floating-point sound, full scale ±1.")
+        tensor = torch.from_numpy(array if array.flags.writeable else array.copy())
+    if not tensor.is_floating_point():
+        raise InputError(
+            f"clip {index} is of type {tensor.dtype}; log_mel needs floating-point sound, full scale ±1. "
+            "For 16-bit samples divide by 32768 first."
+        )
+    if tensor.ndim != 1:
+        raise InputError(f"clip {index} has shape {tuple(tensor.shape)}; give mono sound of shape (samples,).")
+    if tensor.shape[0] == 0:
+        raise InputError(f"clip {index} is empty (0 samples); leave it out or look at its source.")
+    tensor = tensor.detach().to(torch.float32)
+    if not bool(torch.isfinite(tensor).all()):
+        raise InputError(f"clip {index} holds NaN or infinite samples; look at its source.")
+    if sample_rate != window.sample_rate:
+        from audiogram import sound
+
+        resampled = sound.resample(tensor.cpu().numpy(), sample_rate, window.sample_rate)
+        tensor = torch.from_numpy(np.ascontiguousarray(resampled, dtype=np.float32)).to(tensor.device)
+    if tensor.shape[0] > window.n_samples:
+        raise InputError(
+            f"clip {index} lasts {tensor.shape[0] / window.sample_rate:.2f} s, longer than the model's window of "
+            f"{window.seconds:g} s. Cut it, leave it out, or use a model with a longer window"
+            + ("." if sample_rate != window.sample_rate else f" (is {sample_rate} Hz its sample rate?).")
+        )
+    return tensor
+
+
+def _from_path(path: str) -> WindowSpec:
+    """The window of a model folder or hub name; a folder's feature extractor must agree with its model."""
+    folder = Path(path)
+    if not folder.is_dir():
+        if folder.exists() or path.startswith((".", "/", "~")) or path.count("/") > 1:
+            raise InputError(f"there is no model folder {path!r}.")
+        return WindowSpec.of(_hub_config(path))
+    file = folder / "config.json"
+    if not file.is_file():
+        raise InputError(f"{folder} has no config.json: it is no model folder. Give the folder that was saved.")
+    try:
+        config = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"{file} is not JSON ({error}); the model folder is damaged, copy it again.") from error
+    if not isinstance(config, dict) or config.get("model_type") != "whisper":
+        kind = config.get("model_type") if isinstance(config, dict) else None
+        raise InputError(f"{folder} holds a model of type {kind!r}, not a Whisper; give a Whisper's folder.")
+    window = WindowSpec.of(config)
+    extractor = folder / "preprocessor_config.json"
+    if extractor.is_file():
+        said = json.loads(extractor.read_text(encoding="utf-8"))
+        bands, seconds = said.get("feature_size", window.n_mels), said.get("chunk_length", window.seconds)
+        if (bands, float(seconds)) != (window.n_mels, window.seconds):
+            raise InputError(
+                f"{folder}: preprocessor_config.json makes {bands} mel bands in {seconds} s windows, the model takes "
+                f"{window.n_mels} in {window.seconds:g} s. One of the two files comes from another model."
+            )
+    return window
+
+
+def _hub_config(name: str) -> Any:
+    from transformers import AutoConfig
+
+    try:
+        return AutoConfig.from_pretrained(name)
+    except (OSError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"{name!r} is neither a model folder nor a model that can be fetched: {reason}") from error
