@@ -12,7 +12,6 @@ from audiogram.errors import InputError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import WhisperConfig, WhisperFeatureExtractor
-
 from whisperprobe.features import WindowSpec, log_mel
 
 RATE = 16_000
