@@ -1,0 +1,6 @@
+"""`python -m whisperprobe` is the command `whisperprobe`."""
+
+from whisperprobe.cli import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,218 @@
+"""The command `whisperprobe`. Nothing heavy is imported before a command needs it."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from audiogram.console import configure, run_app
+from audiogram.errors import InputError
+from whisperprobe.cli_options import Debug, LogLevel, Out, Quiet, TextPattern, say
+from whisperprobe.cli_study import demo, plan_study, report, run_study_file
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="whisperprobe",
+    help="Whisper as a listener: fine-tune it on filtered speech, probe every token, compare conditions and models.\n\n"
+    "Start with: whisperprobe demo",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+)
+
+app.command("demo")(demo)
+app.command("run")(run_study_file)
+app.command("plan")(plan_study)
+
+Source = Annotated[str, typer.Argument(metavar="SOURCE", help="A folder of audio, or a Parquet corpus.")]
+Model = Annotated[str | None, typer.Option("--model", "-m", metavar="M", help="Folder of a model, or its hub name.")]
+ConditionName = Annotated[
+    str | None,
+    typer.Option("--condition", "-c", metavar="NAME", help="Filter the speech on the fly; default: as it is."),
+]
+MaxSamples = Annotated[
+    int | None, typer.Option("--max-samples", metavar="N", help="A seeded random sample of N clips, not the first N.")
+]
+Seed = Annotated[int, typer.Option("--seed", help="Seed of all random choices.")]
+Language = Annotated[str, typer.Option("--language", metavar="CODE", help="Language of the speech.")]
+Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, ...")]
+
+
+@app.command("finetune")
+def finetune_model(
+    source: Source,
+    out: Out,
+    model: Model = None,
+    condition: ConditionName = None,
+    epochs: Annotated[float | None, typer.Option("--epochs", help="Passes over the training split.")] = None,
+    max_steps: Annotated[int | None, typer.Option("--max-steps", help="Optimiser steps, instead of --epochs.")] = None,
+    learning_rate: Annotated[float, typer.Option("--learning-rate", help="Peak learning rate.")] = 1e-4,
+    warmup_steps: Annotated[int, typer.Option("--warmup-steps", help="Steps of linear warm-up.")] = 0,
+    scheduler: Annotated[str, typer.Option("--scheduler", help="Schedule of the learning rate.")] = "linear",
+    batch_size: Annotated[int, typer.Option("--batch-size", help="Clips per step.")] = 32,
+    weight_decay: Annotated[float, typer.Option("--weight-decay", help="AdamW's weight decay.")] = 0.0,
+    text_pattern: TextPattern = None,
+    language: Language = "en",
+    max_samples: MaxSamples = None,
+    seed: Seed = 0,
+    device: Device = "auto",
+    log_level: LogLevel = "info",
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Fine-tune a Whisper model on a corpus, as it is or filtered through a condition. Resumes where it stopped.
+
+    \b
+    Examples:
+      whisperprobe finetune speech_hfloss --model openai/whisper-small --out models/hfloss --max-steps 500
+      whisperprobe finetune speech --condition hfloss --model base --out models/hfloss --epochs 3
+    """
+    configure(log_level=log_level, quiet=quiet, debug=debug)
+    if model is None:
+        raise InputError("finetune lacks --model: a model's folder or hub name, e.g. --model openai/whisper-small.")
+    from whisperprobe.training.trainer import finetune
+
+    result = finetune(
+        source,
+        out,
+        model=model,
+        condition=condition,
+        epochs=epochs,
+        max_steps=max_steps,
+        learning_rate=learning_rate,
+        warmup_steps=warmup_steps,
+        scheduler=scheduler,
+        batch_size=batch_size,
+        weight_decay=weight_decay,
+        text_pattern=text_pattern,
+        language=language,
+        max_samples=max_samples,
+        seed=seed,
+        device=device,
+    )
+    say(f"model: {result.path}", *(f"{name}: {value:.4g}" for name, value in result.evaluation.items()))
+
+
+@app.command("probe")
+def probe_source(
+    source: Source,
+    out: Out,
+    model: Model = None,
+    condition: ConditionName = None,
+    splits: Annotated[
+        list[str] | None, typer.Option("--splits", metavar="SPLIT", help="Splits to probe; repeat for several.")
+    ] = None,
+    top_k: Annotated[int, typer.Option("--top-k", help="Most probable tokens kept per position.")] = 1000,
+    batch_size: Annotated[int, typer.Option("--batch-size", metavar="N", help="Clips per batch.")] = 16,
+    vectors: Annotated[str, typer.Option("--vectors", help="Rows that keep vectors: greedy, both or none.")] = "greedy",
+    shard: Annotated[
+        str | None, typer.Option("--shard", metavar="I/N", help="Only the parts I modulo N, from 0: one array task.")
+    ] = None,
+    max_failures: Annotated[float, typer.Option("--max-failures", help="Share of bad clips that is borne.")] = 0.05,
+    text_pattern: TextPattern = None,
+    language: Language = "en",
+    max_samples: MaxSamples = None,
+    seed: Seed = 0,
+    device: Device = "auto",
+    log_level: LogLevel = "info",
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Probe every token that a model predicts for a corpus, and how well it heard the words spoken.
+
+    \b
+    Examples:
+      whisperprobe probe speech_hfloss --model openai/whisper-small --out probes/base-hfloss
+      whisperprobe probe words --model models/hfloss --condition hfloss --out probes/hfloss --top-k 100
+      whisperprobe probe words --model models/hfloss --out probes/words --shard 0/8
+    """
+    configure(log_level=log_level, quiet=quiet, debug=debug)
+    if model is None:
+        raise InputError("probe lacks --model: a model's folder or hub name, e.g. --model openai/whisper-small.")
+    from whisperprobe.probing.corpus import probe_corpus
+
+    path = probe_corpus(
+        source,
+        out,
+        model=model,
+        condition=condition,
+        splits=tuple(splits) if splits else ("test",),
+        top_k=top_k,
+        batch_size=batch_size,
+        vectors=vectors,
+        shard=shard,
+        max_failures=max_failures,
+        text_pattern=text_pattern,
+        language=language,
+        max_samples=max_samples,
+        seed=seed,
+        device=device,
+    )
+    say(f"probes: {path}")
+
+
+@app.command("compare")
+def compare_runs(
+    runs: Annotated[
+        list[str], typer.Argument(metavar="RUN...", help="Probe runs: folders, or MODEL:CONDITION[@SEED]=folder.")
+    ],
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", metavar="DIR", help="Folder to save the comparison in.")
+    ] = None,
+    resamples: Annotated[int, typer.Option("--resamples", help="Bootstrap resamples, at least 100.")] = 2000,
+    common: Annotated[
+        bool, typer.Option("--common", help="Compare the clips that all runs hold, leave out the rest.")
+    ] = False,
+    seed: Seed = 0,
+    log_level: LogLevel = "info",
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Compare probe runs over the same clips, and say what was found.
+
+    \b
+    Examples:
+      whisperprobe compare probes/base-normal probes/base-hfloss --out comparison
+      whisperprobe compare base:normal=probes/a base:hfloss=probes/b hfloss:hfloss=probes/c --out comparison
+
+    Without labels, the model is named after its folder and the condition is read from the run.
+    """
+    configure(log_level=log_level, quiet=quiet, debug=debug)
+    from whisperprobe.comparison.conditions import compare
+    from whisperprobe.comparison.summary import summarise
+
+    labelled = [_labelled(run) for run in runs]
+    comparison = compare(labelled, out=out, seed=seed, resamples=resamples, clips="common" if common else "same")
+    say(*summarise(comparison))
+    if out is not None:
+        say(f"comparison: {out}")
+
+
+app.command("report")(report)
+
+
+def _labelled(run: str) -> Any:
+    """Read ``MODEL:CONDITION[@SEED]=folder``; a folder alone stays as it is."""
+    import re
+
+    from whisperprobe.comparison.conditions import ProbeRun
+
+    match = re.fullmatch(r"([\w.-]+):([\w.-]+)(?:@(\d+))?=(.+)", run)
+    if match is None:
+        return run
+    return ProbeRun(match[4], match[1], match[2], int(match[3]) if match[3] else None)
+
+
+def main() -> None:
+    """Run the command line and end the process with its exit code."""
+    sys.exit(run_app(app))
+
+
+if __name__ == "__main__":
+    main()

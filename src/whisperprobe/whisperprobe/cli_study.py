@@ -1,0 +1,130 @@
+"""The commands about whole studies: demo, run, plan, report."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from audiogram.console import configure
+from whisperprobe.cli_options import Debug, LogLevel, Quiet, say
+
+if TYPE_CHECKING:
+    from whisperprobe.study import StudyResult
+
+__all__ = ["demo", "plan_study", "report", "run_study_file"]
+
+StudyFile = Annotated[Path, typer.Argument(metavar="STUDY.toml", help="The study file.")]
+StudyOut = Annotated[
+    Path | None, typer.Option("--out", "-o", metavar="DIR", help="Folder of all results; default NAME-results.")
+]
+
+
+def demo(
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Folder of all results.")] = Path(
+        "whisperprobe-demo"
+    ),
+    log_level: LogLevel = "info",
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Run a whole study on the speech and the model that ship with this package.
+
+    \b
+    Examples:
+      whisperprobe demo
+      whisperprobe demo --out /tmp/demo
+
+    No network, no account, no GPU; minutes on a laptop. Spoken words are heard through three audiograms by a small
+    Whisper, which is then fine-tuned on each. Ends by saying what was found and where the report is.
+    """
+    configure(log_level=log_level, quiet=quiet, debug=debug)
+    from importlib.resources import as_file, files
+
+    from whisperprobe.study import run_study
+
+    start = time.monotonic()
+    with as_file(files("whisperprobe.demo")) as folder:
+        _closing_words(run_study(folder / "study.toml", out), time.monotonic() - start)
+
+
+def run_study_file(
+    study: StudyFile,
+    out: StudyOut = None,
+    only: Annotated[
+        str | None, typer.Option("--only", metavar="STAGE", help="A kind of stages, or one stage that `plan` names.")
+    ] = None,
+    log_level: LogLevel = "info",
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Run a study: mask, fine-tune, probe, compare, report. Started again, it goes on where it stopped.
+
+    \b
+    Examples:
+      whisperprobe run study.toml
+      whisperprobe run study.toml --out results
+      whisperprobe run study.toml --only mask
+    """
+    configure(log_level=log_level, quiet=quiet, debug=debug)
+    from whisperprobe.study import run_study
+
+    start = time.monotonic()
+    _closing_words(run_study(study, out, only=only), time.monotonic() - start)
+
+
+def plan_study(
+    study: StudyFile,
+    out: StudyOut = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the plan as JSON, with all options.")] = False,
+    log_level: LogLevel = "info",
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Show the stages of a study, what each writes and what it waits for. Computes nothing.
+
+    \b
+    Examples:
+      whisperprobe plan study.toml
+      whisperprobe plan study.toml --json > plan.json
+    """
+    configure(log_level=log_level, quiet=quiet, debug=debug)
+    import json
+
+    from whisperprobe.study_plan import plan
+
+    planned = plan(study, out)
+    say(json.dumps(planned.to_dict(), indent=2, ensure_ascii=False) if as_json else planned.describe())
+
+
+def report(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Results of `run` or `demo`, or of `compare --out`.")],
+    title: Annotated[str | None, typer.Option("--title", metavar="TEXT", help="Title; default the study's.")] = None,
+    log_level: LogLevel = "info",
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Write the report of a study, or of a comparison, again.
+
+    \b
+    Examples:
+      whisperprobe report whisperprobe-demo
+      whisperprobe report digits-results --title "Digits through three audiograms"
+      whisperprobe report my-comparison
+    """
+    configure(log_level=log_level, quiet=quiet, debug=debug)
+    from whisperprobe.study import report_again
+
+    say(f"report: {report_again(folder, title=title)}")
+
+
+def _closing_words(result: StudyResult, seconds: float) -> None:
+    if result.comparison is not None:
+        from whisperprobe.comparison.summary import summarise
+
+        say("", "What was found", *(f"- {sentence}" for sentence in summarise(result.comparison)), "")
+    if result.report is not None:
+        say(f"report: {result.report}")
+    say(f"results: {result.out}", f"wall time: {seconds:.0f} s")

@@ -1,0 +1,160 @@
+"""What each kind of stage does, given its options as plain data; a queue's job runs the same functions."""
+
+from __future__ import annotations
+
+import errno
+import logging
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from audiogram.errors import WorkError
+from whisperprobe.study_plan import StagePlan
+
+if TYPE_CHECKING:
+    from audiogram.corpus.sources import Corpus
+    from audiogram.listening import Condition
+
+_LOG = logging.getLogger(__name__)
+
+__all__ = ["run_stage_plan", "write_comparison_report"]
+
+
+def run_stage_plan(stage: StagePlan) -> None:
+    """Do one stage of a study; what is finished already is left as it is.
+
+    Parameters
+    ----------
+    stage : StagePlan
+        The stage, as `whisperprobe.plan` makes it. Its inputs must be there.
+
+    Raises
+    ------
+    InputError
+        Where an output folder belongs to another run.
+    WorkError
+        Where the work failed: too many bad clips, a full disk.
+    StoppedError
+        Where a signal asked to stop.
+    """
+    try:
+        _KINDS[stage.kind](stage.options)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS):
+            raise
+        raise WorkError(
+            f"stage {stage.name}: cannot write {error.filename or stage.outputs[0]} ({error.strerror}). "
+            f"Make room or mend the permissions, then start again: what is written stays."
+        ) from error
+
+
+def _open(options: Mapping[str, Any]) -> Corpus:
+    from audiogram.corpus.sources import SplitRule, open_corpus
+
+    given = dict(options)
+    source, max_samples, rule = given.pop("source"), given.pop("max_samples", None), given.pop("split", None)
+    if rule is not None:
+        rule = dict(rule)
+        test = rule["test"]
+        rule["test"] = tuple(test) if isinstance(test, list) else test
+        given["split"] = SplitRule(**{"column": None, **rule})
+    corpus = open_corpus(source, **given)
+    return corpus if max_samples is None else corpus.sample(max_samples, 0)
+
+
+def _mask(options: dict[str, Any]) -> None:
+    from audiogram import Condition, mask_corpus
+
+    given = dict(options)
+    conditions = [Condition.from_dict(c) for c in given.pop("conditions")]
+    mask_corpus(_open(given.pop("corpus")), given.pop("out_base"), conditions, **given)
+
+
+def _finetune(options: dict[str, Any]) -> None:
+    from whisperprobe.training.trainer import finetune
+
+    given = dict(options)
+    finetune(_open(given.pop("corpus")), given.pop("out"), **given)
+
+
+def _probe(options: dict[str, Any]) -> None:
+    from audiogram import Condition
+    from whisperprobe.probing.corpus import probe_corpus
+
+    given = dict(options)
+    corpus, out, condition = _open(given.pop("corpus")), given.pop("out"), given.pop("condition")
+    given["splits"] = tuple(given["splits"]) if "splits" in given else None
+    probe_corpus(corpus, out, condition=Condition.from_dict(condition) if condition else None, **given)
+
+
+def _compare(options: dict[str, Any]) -> None:
+    from whisperprobe.comparison.conditions import ProbeRun, compare
+
+    given = dict(options)
+    comparison = compare([ProbeRun(**run) for run in given.pop("runs")], clips="common", **given)
+    if comparison.left_out:  # a clip that one run could not hear is compared nowhere
+        _LOG.warning("%d clips failed in some run and are left out everywhere.", len(comparison.left_out))
+
+
+def _report(options: dict[str, Any]) -> None:
+    from audiogram import Condition
+    from whisperprobe.comparison.conditions import load_comparison
+    from whisperprobe.report.page import write_report
+
+    write_report(
+        load_comparison(options["comparison"]),
+        options["out"],
+        title=options["title"],
+        conditions=[Condition.from_dict(c) for c in options["conditions"]],
+        corpora={name: Path(path) for name, path in options["corpora"].items()},
+        training={name: Path(path) for name, path in options["training"].items()},
+        provenance={"study": options["study"], "versions": _versions()},
+        examples=options["examples"],
+    )
+
+
+def write_comparison_report(folder: Path, title: str) -> Path:
+    """Write the report of a comparison that belongs to no study; its conditions are those that its runs record."""
+    import audiogram
+    from whisperprobe.comparison.conditions import load_comparison
+    from whisperprobe.report.page import write_report
+
+    comparison = load_comparison(folder)
+    known = {run["condition"]: _heard(run["manifest"]) for run in comparison.runs}
+    found = {
+        name: known[name] or (audiogram.condition(name) if name in audiogram.conditions() else None) for name in known
+    }
+    return write_report(
+        comparison,
+        folder.parent / f"{folder.name}.html",
+        title=title,
+        conditions=[c for c in found.values() if c is not None],
+        corpora={},
+        provenance={"versions": _versions()},
+    )
+
+
+def _heard(manifest: Mapping[str, Any]) -> Condition | None:
+    """Return the condition that a probe run heard: applied on the fly, or that of its masked corpus."""
+    from audiogram import Condition
+
+    options = manifest.get("options") or {}
+    corpus = options.get("corpus")
+    heard = options.get("condition") or (corpus.get("condition") if isinstance(corpus, Mapping) else None)
+    return Condition.from_dict(heard) if isinstance(heard, Mapping) else None
+
+
+def _versions() -> dict[str, str]:
+    from importlib.metadata import version
+
+    names = ("audiogram", "whisperprobe", "torch", "transformers", "datasets", "numpy", "scipy", "soundfile", "soxr")
+    return {name: version(name) for name in names}
+
+
+_KINDS: dict[str, Callable[[dict[str, Any]], None]] = {
+    "mask": _mask,
+    "finetune": _finetune,
+    "probe": _probe,
+    "compare": _compare,
+    "report": _report,
+}
