@@ -1,0 +1,239 @@
+"""Conditions side by side: probe runs over the same clips, joined clip by clip."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import pandas as pd
+
+from audiogram.errors import InputError
+from whisperprobe.comparison.result import BASE, Comparison, read_comparison
+from whisperprobe.comparison.words import word_of
+
+__all__ = ["Comparison", "ProbeRun", "compare", "load_comparison"]
+
+_NEEDED = ("clip_id", "text", "prediction", "correct", "word_surprisal", "word_mean_rank")
+_LABELS = ("model", "condition", "seed", "clip_id", "word")
+
+
+@dataclass(frozen=True)
+class ProbeRun:
+    """One probe run and what it stands for.
+
+    Parameters
+    ----------
+    path : str or Path
+        Folder that `whisperprobe probe` wrote.
+    model : str
+        Who listened: "base" for the unadapted model, else the condition that it was fine-tuned on.
+    condition : str
+        What it heard.
+    seed : int, optional
+        Seed of the study that the run belongs to; None where there is one only.
+    """
+
+    path: str | Path
+    model: str
+    condition: str
+    seed: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("model", "condition"):
+            value = getattr(self, name)
+            if not isinstance(value, str) or not value.strip():
+                raise InputError(f"ProbeRun.{name} is {value!r}; give a name, e.g. 'base' or 'hfloss'.")
+        if self.seed is not None and (isinstance(self.seed, bool) or not isinstance(self.seed, int) or self.seed < 0):
+            raise InputError(f"ProbeRun.seed is {self.seed!r}; give a whole number from 0, or None.")
+
+    @property
+    def label(self) -> str:
+        """How messages name the run."""
+        return f"{self.model} hearing {self.condition}" + ("" if self.seed is None else f", seed {self.seed}")
+
+
+def compare(
+    runs: Sequence[ProbeRun | str | Path],
+    *,
+    out: str | Path | None = None,
+    seed: int = 0,
+    resamples: int = 2000,
+    clips: Literal["same", "common"] = "same",
+) -> Comparison:
+    """Join probe runs clip by clip.
+
+    Parameters
+    ----------
+    runs : sequence of ProbeRun or path
+        A bare path is labelled from its manifest: the model's folder name and the condition's name.
+    out : path, optional
+        Folder to save the comparison in, replaced whole.
+    seed : int, default 0
+        Seed of the bootstrap.
+    resamples : int, default 2000
+        Bootstrap resamples, at least 100.
+    clips : {"same", "common"}, default "same"
+        "same" refuses runs that hold different clips; "common" keeps the clips that all runs of a seed hold and
+        lists the others in `Comparison.left_out`.
+
+    Returns
+    -------
+    Comparison
+
+    Raises
+    ------
+    InputError
+        For no runs, a folder that is not a probe run, an empty run, the same model, condition and seed twice, a clip
+        twice in a run, a clip with another text elsewhere, and runs that hold different clips.
+    """
+    if not runs or isinstance(runs, str | Path):
+        raise InputError(f"compare needs a list of probe runs; received {runs!r}.")
+    if clips not in ("same", "common"):
+        raise InputError(f"clips={clips!r} is not 'same' or 'common'.")
+    loaded = [_read(run) for run in runs]
+    _refuse_repeats([run for run, _, _ in loaded])
+    left_out = _match_clips([(run, frame) for run, frame, _ in loaded], refuse=clips == "same")
+    frames = []
+    for run, frame, _ in loaded:
+        kept = frame[~frame["clip_id"].isin(left_out.get(run.seed, set()))]
+        if kept.empty:
+            raise InputError(f"no clip is common to all runs (looked at {run.label}). Were they probed on one corpus?")
+        frames.append(kept)
+    _refuse_other_texts(frames)
+    joined = pd.concat(frames, ignore_index=True)
+    first = [c for c in (*_LABELS, *_NEEDED) if c != "clip_id"]
+    first.insert(3, "clip_id")
+    joined = joined[[*first, *(c for c in joined.columns if c not in first)]]
+    conditions = tuple(dict.fromkeys(run.condition for run, _, _ in loaded))
+    known = list(dict.fromkeys(run.model for run, _, _ in loaded))
+    models = sorted(known, key=lambda m: (m != BASE, conditions.index(m) if m in conditions else len(conditions)))
+    about = tuple(
+        {"model": run.model, "condition": run.condition, "seed": run.seed, "manifest": manifest}
+        for run, _, manifest in loaded
+    )
+    dropped = tuple(sorted(set[str]().union(*left_out.values())))
+    result = Comparison(joined, tuple(models), conditions, about, seed, resamples, dropped)
+    result.bootstrap("correct")  # a wrong `resamples` is refused here, not in the middle of a report
+    if out is not None:
+        result.save(out)
+    return result
+
+
+def load_comparison(folder: str | Path) -> Comparison:
+    """Read a comparison from the folder that `compare(..., out=folder)` wrote.
+
+    Raises
+    ------
+    InputError
+        If the folder is not a comparison.
+    WorkError
+        If it is damaged.
+    """
+    return read_comparison(folder)
+
+
+def _read(run: ProbeRun | str | Path) -> tuple[ProbeRun, pd.DataFrame, dict[str, Any]]:
+    from audiogram.corpus.stages import is_complete
+    from whisperprobe.probing.store import load_probes
+
+    path = Path(run.path if isinstance(run, ProbeRun) else run)
+    if not (path / "manifest.json").is_file():
+        raise InputError(f"{path} is not a probe run: it has no manifest.json. Give a folder `whisperprobe probe` wrote.")
+    if not is_complete(path):
+        raise InputError(f"{path} is not finished. Start its probe again with the same options; it will go on.")
+    result = load_probes(path)
+    manifest = dict(result.manifest)
+    if not isinstance(run, ProbeRun):
+        run = ProbeRun(path, *_labels(manifest))
+    frame = result.clips
+    missing = [c for c in _NEEDED if c not in frame.columns]
+    if missing:
+        raise InputError(f"{path} is not a probe run of this version: its clips lack {', '.join(missing)}.")
+    if frame.empty:
+        raise InputError(f"{path} ({run.label}) holds no clips. See its failures table for why.")
+    twice = frame["clip_id"][frame["clip_id"].duplicated()].unique()
+    if len(twice):
+        raise InputError(f"{path} holds {len(twice)} clip ids twice: {_some(twice)}. Probe one split at a time.")
+    clash = [c for c in ("model", "condition", "seed", "word") if c in frame.columns]
+    frame = frame.rename(columns={c: f"source_{c}" for c in clash})  # a source column may bear a label's name
+    words = frame["text"].map(word_of).astype(object)
+    labels = {"model": run.model, "condition": run.condition, "seed": run.seed, "word": words}
+    frame = frame.assign(**labels).astype({"seed": "Int64", "clip_id": str})
+    return run, frame, manifest
+
+
+def _labels(manifest: Mapping[str, Any]) -> tuple[str, str]:
+    """Model and condition of a run that came without labels, from its manifest."""
+    options = manifest.get("options") or {}
+    corpus = options.get("corpus")
+    heard: Any = options.get("condition") or (corpus.get("condition") if isinstance(corpus, Mapping) else None)
+    name = heard.get("name") if isinstance(heard, Mapping) else heard
+    return Path(str(options.get("model") or "model")).name, str(name or "unmasked")
+
+
+def _refuse_repeats(runs: Sequence[ProbeRun]) -> None:
+    seen: dict[tuple[str, str, int | None], ProbeRun] = {}
+    for run in runs:
+        key = (run.model, run.condition, run.seed)
+        if key in seen:
+            raise InputError(
+                f"two runs claim to be {run.label}: {seen[key].path} and {run.path}. "
+                "Give each its own model, condition and seed, with ProbeRun(path, model, condition, seed)."
+            )
+        seen[key] = run
+
+
+def _match_clips(runs: Sequence[tuple[ProbeRun, pd.DataFrame]], *, refuse: bool) -> dict[int | None, set[str]]:
+    """Ids per seed that not all of the seed's runs hold.
+
+    A study may draw its test clips anew with every seed; nothing is paired across seeds then, so clips must agree
+    within a seed, and across seeds where these do not hold the same cells each.
+    """
+    by_seed: dict[int | None, list[tuple[ProbeRun, set[str]]]] = {}
+    for run, frame in runs:
+        by_seed.setdefault(run.seed, []).append((run, set(frame["clip_id"])))
+    cells = {frozenset((r.model, r.condition) for r, _ in group) for group in by_seed.values()}
+    everyone = list(by_seed.values()) if len(cells) == 1 else [[pair for group in by_seed.values() for pair in group]]
+    result: dict[int | None, set[str]] = {}
+    for group in everyone:
+        reference, ids = group[0]
+        for run, others in group[1:]:
+            if refuse and ids != others:
+                _refuse_difference(reference, ids, run, others)
+        outside = set().union(*(s for _, s in group)) - set.intersection(*(s for _, s in group))
+        for run, _ in group:
+            result[run.seed] = outside
+    return result
+
+
+def _refuse_difference(a: ProbeRun, ids: set[str], b: ProbeRun, others: set[str]) -> None:
+    parts = [
+        f"{len(only)} only in {run.label} ({_some(sorted(only))})"
+        for run, only in ((a, ids - others), (b, others - ids))
+        if only
+    ]
+    raise InputError(
+        f"the runs hold different clips: {'; '.join(parts)}. Probe the same clips in every condition (clips that failed "
+        "are in the runs' failures), or compare what they share with clips='common'."
+    )
+
+
+def _refuse_other_texts(frames: Sequence[pd.DataFrame]) -> None:
+    first = frames[0].set_index("clip_id")
+    for frame in frames[1:]:
+        other = frame.set_index("clip_id")
+        shared = other.index.intersection(first.index)
+        differ = shared[(first["word"].reindex(shared).fillna("") != other["word"].reindex(shared).fillna("")).to_numpy()]
+        if len(differ):
+            texts = f"{first['text'][differ[0]]!r} and {other['text'][differ[0]]!r}"
+            raise InputError(
+                f"{len(differ)} clips have another text in another run, e.g. {differ[0]!r}: {texts}. "
+                "The runs come from different corpora."
+            )
+
+
+def _some(ids: Any, most: int = 5) -> str:
+    listed = ", ".join(repr(str(i)) for i in list(ids)[:most])
+    return listed + (f" and {len(ids) - most} more" if len(ids) > most else "")

@@ -1,0 +1,223 @@
+"""A comparison: every clip heard by every model under every condition, and the numbers drawn from it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from audiogram.errors import InputError, WorkError, unknown_name
+from whisperprobe.comparison.folds import replace_folder
+from whisperprobe.comparison.intervals import Bootstrap, bootstrap_words
+from whisperprobe.comparison.words import as_numbers, word_table
+
+__all__ = ["BASE", "Cell", "Comparison", "PairedChange", "read_comparison"]
+
+BASE = "base"  # label of the unadapted model
+MARKER = "comparison.json"
+FORMAT = 1
+MEASURES = ("correct", "word_surprisal", "word_mean_rank")
+
+Cell = tuple[str, str]
+
+
+@dataclass(frozen=True, eq=False)
+class PairedChange:
+    """Change of one measure from cell `a` to cell `b`, paired by word.
+
+    `words` has word, n_clips, a, b and difference (b minus a); `mean` is the difference of the two cells' means with
+    its 95 % interval over words.
+    """
+
+    measure: str
+    a: Cell
+    b: Cell
+    mean: float
+    low: float
+    high: float
+    words: pd.DataFrame
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """Probe runs joined clip by clip.
+
+    Parameters
+    ----------
+    clips : DataFrame
+        One row per clip and run: model, condition, seed, clip_id, word, text, prediction, correct, word_surprisal,
+        word_mean_rank, ... and every column of the source.
+    models, conditions : tuple of str
+        Row and column order of the cross-condition matrix.
+    runs : tuple of dict
+        Label and manifest of every run.
+    seed, resamples : int
+        Of the bootstrap.
+    left_out : tuple of str
+        Ids that not every run holds, where `clips="common"` allowed that.
+    """
+
+    clips: pd.DataFrame
+    models: tuple[str, ...]
+    conditions: tuple[str, ...]
+    runs: tuple[dict[str, Any], ...] = ()
+    seed: int = 0
+    resamples: int = 2000
+    left_out: tuple[str, ...] = ()
+    _bootstraps: dict[str, Bootstrap] = field(default_factory=dict, init=False, repr=False)
+
+    @property
+    def cells(self) -> tuple[Cell, ...]:
+        """The (model, condition) pairs that were probed, row by row of the matrix."""
+        present = set(zip(self.clips["model"], self.clips["condition"], strict=True))
+        return tuple((m, c) for m in self.models for c in self.conditions if (m, c) in present)
+
+    def values(self, measure: str) -> np.ndarray[Any, np.dtype[np.float64]]:
+        """One measure of every row of `clips` as float64, NaN where the probe has no value."""
+        name = {"accuracy": "correct", "surprisal": "word_surprisal", "rank": "word_mean_rank"}.get(measure, measure)
+        if name not in self.clips.columns:
+            numeric = [c for c in self.clips.columns if pd.api.types.is_numeric_dtype(self.clips[c])]
+            raise unknown_name("measure", measure, {*MEASURES, *numeric})
+        values = as_numbers(self.clips[name])
+        if len(values) and self.clips[name].notna().any() and not np.isfinite(values).any():
+            raise InputError(f"column {measure!r} is text, not a number: {self.clips[name].dropna().iloc[0]!r}.")
+        return values
+
+    def bootstrap(self, measure: str) -> Bootstrap:
+        """Estimates and paired bootstrap draws of every cell, in the order of `cells` (computed once)."""
+        if measure not in self._bootstraps:
+            values = self.values(measure)
+            used = np.isfinite(values) & self.clips["word"].notna().to_numpy()
+            frame = self.clips.loc[used, ["model", "condition", "seed", "word"]]
+            words, word_names = pd.factorize(frame["word"], sort=True)
+            cell_index = {cell: i for i, cell in enumerate(self.cells)}
+            cell = [cell_index[c] for c in zip(frame["model"], frame["condition"], strict=True)]
+            seeds = frame["seed"].fillna(-1).astype(np.int64).to_numpy()
+            columns, codes = np.unique(np.stack([np.array(cell, dtype=np.int64), seeds]), axis=1, return_inverse=True)
+            shape = (len(word_names), columns.shape[1])
+            flat = words * shape[1] + codes.ravel()
+            size = shape[0] * shape[1]
+            sums = np.bincount(flat, weights=values[used], minlength=size).reshape(shape)
+            counts = np.bincount(flat, minlength=size).reshape(shape).astype(np.float64)
+            self._bootstraps[measure] = bootstrap_words(
+                sums, counts, columns[0], n_groups=len(cell_index), seed=self.seed, resamples=self.resamples
+            )
+        return self._bootstraps[measure]
+
+    def matrix(self, measure: str = "correct") -> pd.DataFrame:
+        """Mean of a measure in every cell, with its 95 % bootstrap interval over words.
+
+        Parameters
+        ----------
+        measure : str, default "correct"
+            A numeric column of `clips`: "correct" (word accuracy, a share), "word_surprisal" (bits) ...
+
+        Returns
+        -------
+        DataFrame
+            model, condition, mean, low, high, n_clips, n_words, n_seeds, seed_min, seed_max: seeds are averaged;
+            the last two are the lowest and the highest seed's mean.
+        """
+        boot = self.bootstrap(measure)
+        values = pd.Series(self.values(measure), index=self.clips.index)
+        keep = values.notna() & self.clips["word"].notna()
+        keys = [self.clips.loc[keep, "model"], self.clips.loc[keep, "condition"]]
+        counts = values[keep].groupby(keys).size()
+        by_seed = values[keep].groupby([*keys, self.clips.loc[keep, "seed"].fillna(-1)]).mean()
+        rows = []
+        for i, (model, condition) in enumerate(self.cells):
+            low, high = boot.interval(i)
+            heard = (model, condition) in counts.index
+            seeds = by_seed.loc[(model, condition)] if heard else pd.Series(dtype=float)
+            rows.append(
+                {
+                    "model": model,
+                    "condition": condition,
+                    "mean": round(float(boot.estimates[i]), 10),
+                    "low": round(low, 10),
+                    "high": round(high, 10),
+                    "n_clips": int(counts[(model, condition)]) if heard else 0,
+                    "n_words": int(boot.n_words[i]),
+                    "n_seeds": len(seeds),
+                    "seed_min": round(float(seeds.min()), 10) if heard else float("nan"),
+                    "seed_max": round(float(seeds.max()), 10) if heard else float("nan"),
+                }
+            )
+        return pd.DataFrame(rows)
+
+    def words(self) -> pd.DataFrame:
+        """Every word under every model and condition: accuracy, surprisal, rank, most frequent confusion."""
+        return word_table(self.clips)
+
+    def paired(self, measure: str, a: Cell, b: Cell) -> PairedChange:
+        """Change of a measure from cell `a` to cell `b`, each a (model, condition), word by word.
+
+        Raises
+        ------
+        InputError
+            If one of the cells was not probed.
+        """
+        cells = self.cells
+        for cell in (a, b):
+            if tuple(cell) not in cells:
+                raise unknown_name("cell", "/".join(cell), ["/".join(c) for c in cells])
+        mean, low, high = self.bootstrap(measure).difference(cells.index(a), cells.index(b))
+        values = pd.Series(self.values(measure), index=self.clips.index)
+        keys = [self.clips["model"], self.clips["condition"], self.clips["word"]]
+        means = values.groupby(keys).mean()
+        sizes = values.groupby(keys).count()
+        table = pd.DataFrame({"n_clips": sizes[a], "a": means[a], "b": means[b]})
+        table["difference"] = table["b"] - table["a"]
+        table = table.rename_axis("word").reset_index()
+        return PairedChange(measure, a, b, mean, low, high, table)
+
+    def save(self, folder: str | Path) -> Path:
+        """Write the comparison as a folder, replaced whole: clips.parquet, matrix.csv, words.csv, comparison.json."""
+        return replace_folder(Path(folder), MARKER, self._write)
+
+    def _write(self, folder: Path) -> None:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        pq.write_table(pa.Table.from_pandas(self.clips, preserve_index=False), folder / "clips.parquet")
+        measures = [m for m in MEASURES if m in self.clips.columns]
+        matrices = [self.matrix(measure).assign(measure=measure) for measure in measures]
+        pd.concat(matrices).to_csv(folder / "matrix.csv", index=False, lineterminator="\n")
+        self.words().round(10).to_csv(folder / "words.csv", index=False, lineterminator="\n")
+        about = {
+            "format": FORMAT,
+            "models": self.models,
+            "conditions": self.conditions,
+            "seed": self.seed,
+            "resamples": self.resamples,
+            "left_out": self.left_out,
+            "runs": self.runs,
+        }
+        text = json.dumps(about, indent=1, ensure_ascii=False, sort_keys=True, default=str)
+        (folder / MARKER).write_text(text + "\n", encoding="utf-8")
+
+
+def read_comparison(folder: str | Path) -> Comparison:
+    """Read what `Comparison.save` wrote."""
+    folder = Path(folder)
+    if not (folder / MARKER).is_file():
+        raise InputError(f"{folder} is not a comparison: it has no {MARKER}. Make one with `whisperprobe compare`.")
+    try:
+        about: Mapping[str, Any] = json.loads((folder / MARKER).read_text(encoding="utf-8"))
+        clips = pd.read_parquet(folder / "clips.parquet")
+        if about["format"] != FORMAT:
+            raise InputError(f"{folder} has format {about['format']}; this version reads {FORMAT}. Compare again.")
+        names: Sequence[tuple[str, ...]] = [tuple(about[k]) for k in ("models", "conditions", "left_out")]
+        return Comparison(
+            clips.astype({"seed": "Int64"}), names[0], names[1], tuple(about["runs"]),
+            about["seed"], about["resamples"], names[2],
+        )  # fmt: skip
+    except InputError:
+        raise
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise WorkError(f"{folder} is damaged ({type(error).__name__}: {error}). Make the comparison again.") from error

@@ -1,0 +1,228 @@
+"""What was found, in plain sentences with the numbers in them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from audiogram.errors import unknown_name
+from whisperprobe.comparison.result import BASE, Cell, Comparison
+
+__all__ = ["Recovery", "recovery", "reference_condition", "summarise", "worst_words"]
+
+_LISTED = 6  # words named per condition
+
+
+@dataclass(frozen=True)
+class Recovery:
+    """Share of the drop under a condition that fine-tuning on it won back, with its 95 % interval over words."""
+
+    share: float
+    low: float
+    high: float
+
+
+def reference_condition(conditions: Sequence[str]) -> str:
+    """The condition that the others are measured against: `normal` where there is one, else the first."""
+    return "normal" if "normal" in conditions else conditions[0]
+
+
+def recovery(comparison: Comparison, condition: str, reference: str) -> Recovery | None:
+    """How much of the unadapted model's drop in accuracy the model tuned on `condition` won back.
+
+    1 is all of it: as accurate under the condition as the unadapted model under the reference. None where a cell is
+    missing or there is no drop to recover.
+    """
+    cells: list[Cell] = [(BASE, reference), (BASE, condition), (condition, condition)]
+    if condition == reference or any(cell not in comparison.cells for cell in cells):
+        return None
+    best, impaired, tuned = (comparison.cells.index(cell) for cell in cells)
+    boot = comparison.bootstrap("correct")
+    drop = boot.estimates[best] - boot.estimates[impaired]
+    if not drop > 0:
+        return None
+    drops = boot.draws[:, best] - boot.draws[:, impaired]
+    gains = boot.draws[:, tuned] - boot.draws[:, impaired]
+    shares = np.divide(gains, drops, out=np.full_like(gains, np.nan), where=drops > 0)
+    low, high = boot.percentiles(shares, int(boot.n_words[best]), 0.95)
+    return Recovery(float((boot.estimates[tuned] - boot.estimates[impaired]) / drop), low, high)
+
+
+def worst_words(comparison: Comparison, condition: str, reference: str, model: str = BASE) -> pd.DataFrame:
+    """Words by how much they suffered under a condition: loss of accuracy first, then rise of surprisal.
+
+    Returns
+    -------
+    DataFrame
+        word, accuracy_reference, accuracy, lost (share), surprisal_reference, surprisal, rise (bits), confusion;
+        worst first.
+    """
+    table = comparison.words()
+    table = table[table["model"] == model].set_index("word")
+    before = table[table["condition"] == reference]
+    after = table[table["condition"] == condition]
+    frame = pd.DataFrame(
+        {
+            "accuracy_reference": before["accuracy"],
+            "accuracy": after["accuracy"],
+            "surprisal_reference": before["surprisal"],
+            "surprisal": after["surprisal"],
+            "confusion": after["confusion"],
+        }
+    )
+    frame["lost"] = frame["accuracy_reference"] - frame["accuracy"]
+    frame["rise"] = frame["surprisal"] - frame["surprisal_reference"]
+    frame = frame.rename_axis("word").reset_index()
+    return frame.sort_values(["lost", "rise", "word"], ascending=[False, False, True], kind="stable", ignore_index=True)
+
+
+def summarise(comparison: Comparison, condition_order: Sequence[str] | None = None) -> list[str]:
+    """Say what was found: accuracy, drop, recovery, transfer, and the words that suffered most.
+
+    Parameters
+    ----------
+    comparison : Comparison
+        Probe runs joined clip by clip.
+    condition_order : sequence of str, optional
+        Order of the conditions; default that of the comparison. The reference is `normal` where it is among them,
+        else the first.
+
+    Returns
+    -------
+    list of str
+        Plain sentences, each standing for itself. Intervals are 95 % bootstrap intervals over words.
+
+    Raises
+    ------
+    InputError
+        For a condition that was not probed.
+    """
+    order = list(condition_order or comparison.conditions)
+    for name in order:
+        if name not in comparison.conditions:
+            raise unknown_name("condition", name, comparison.conditions)
+    reference = reference_condition(order)
+    others = [c for c in order if c != reference]
+    return [
+        _scope(comparison),
+        *_unadapted(comparison, reference, others),
+        *(s for c in others for s in _adapted(comparison, c, reference)),
+        *_transfer(comparison, order),
+        *(s for c in others for s in _suffering(comparison, c, reference)),
+    ]
+
+
+def _scope(comparison: Comparison) -> str:
+    clips = comparison.clips["clip_id"].nunique()
+    words = comparison.clips["word"].nunique()
+    seeds = comparison.clips["seed"].nunique()
+    repeated = f", averaged over {seeds} seeds" if seeds > 1 else ""
+    text = (
+        f"{_count(len(comparison.models), 'model')} heard {_count(clips, 'recording')} of {_count(words, 'word')} under "
+        f"{_count(len(comparison.conditions), 'condition')}{repeated}."
+    )
+    if comparison.left_out:
+        text += f" {_count(len(comparison.left_out), 'recording')} that not every run holds were left out."
+    return text
+
+
+def _unadapted(comparison: Comparison, reference: str, others: Sequence[str]) -> list[str]:
+    cells = comparison.cells
+    if (BASE, reference) not in cells:
+        return []
+    best = cells.index((BASE, reference))
+    accuracy, surprisal = comparison.bootstrap("correct"), comparison.bootstrap("word_surprisal")
+    sentences = [
+        f"Under {reference}, the unadapted model understood {_percent(accuracy.estimates[best])} of the recordings"
+        f"{_range(*accuracy.interval(best))}; the spoken word carried {_bits(surprisal.estimates[best])} of surprisal."
+    ]
+    for condition in others:
+        if (BASE, condition) not in cells:
+            continue
+        here = cells.index((BASE, condition))
+        change, low, high = accuracy.difference(best, here)
+        if not math.isfinite(change):
+            continue
+        if low <= 0 <= high or not math.isfinite(low):
+            verdict = f"{abs(100 * change):.1f} percentage points {'less' if change < 0 else 'more'}, which so few or so even words do not settle"
+        else:
+            bounds = sorted((abs(100 * low), abs(100 * high)))
+            verdict = f"{abs(100 * change):.1f} percentage points {'less' if change < 0 else 'more'} ({bounds[0]:.1f} to {bounds[1]:.1f})"
+        sentences.append(
+            f"Under {condition}, it understood {_percent(accuracy.estimates[here])}"
+            f"{_range(*accuracy.interval(here))}: {verdict}; mean surprisal went from "
+            f"{_bits(surprisal.estimates[best])} to {_bits(surprisal.estimates[here])}."
+        )
+    return sentences
+
+
+def _adapted(comparison: Comparison, condition: str, reference: str) -> list[str]:
+    if (condition, condition) not in comparison.cells:
+        return []
+    here = comparison.cells.index((condition, condition))
+    accuracy = comparison.bootstrap("correct")
+    text = (
+        f"Fine-tuned on {condition}, the model understood {_percent(accuracy.estimates[here])} of what it heard "
+        f"through {condition}{_range(*accuracy.interval(here))}"
+    )
+    won = recovery(comparison, condition, reference)
+    if won is None:
+        return [text + "."]
+    share = f"{100 * won.share:.0f} %" if won.share > 0 else "none"
+    bounds = f" ({100 * won.low:.0f} to {100 * won.high:.0f} %)" if won.share > 0 and math.isfinite(won.low) else ""
+    return [f"{text}: {share}{bounds} of the drop was recovered."]
+
+
+def _transfer(comparison: Comparison, order: Sequence[str]) -> list[str]:
+    """What each adapted model makes of the conditions that it was not tuned on."""
+    accuracy = comparison.bootstrap("correct")
+    sentences = []
+    for model in (m for m in comparison.models if m != BASE):
+        parts = []
+        for condition in (c for c in order if c != model and (model, c) in comparison.cells):
+            part = f"{_percent(accuracy.estimates[comparison.cells.index((model, condition))])} under {condition}"
+            if (BASE, condition) in comparison.cells:
+                before = accuracy.estimates[comparison.cells.index((BASE, condition))]
+                part += f" (unadapted {_percent(before)})"
+            parts.append(part)
+        if parts:
+            sentences.append(f"What it learnt elsewhere: the model tuned on {model} understood {_and(parts)}.")
+    return sentences
+
+
+def _suffering(comparison: Comparison, condition: str, reference: str) -> list[str]:
+    if any((BASE, c) not in comparison.cells for c in (condition, reference)):
+        return []
+    table = worst_words(comparison, condition, reference)
+    table = table[(table["lost"] > 0)].head(_LISTED)
+    if table.empty:
+        return [f"No word was understood less often under {condition} than under {reference}."]
+    words = []
+    for row in table.itertuples():
+        heard = f", heard as “{row.confusion}”" if isinstance(row.confusion, str) else ""
+        words.append(f"“{row.word}” ({_percent(row.accuracy_reference)} to {_percent(row.accuracy)}{heard})")
+    return [f"The unadapted model lost most under {condition}: {_and(words)}."]
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %" if math.isfinite(share) else "an unknown share"
+
+
+def _bits(value: float) -> str:
+    return f"{value:.1f} bits" if math.isfinite(value) else "an unknown amount"
+
+
+def _range(low: float, high: float) -> str:
+    return f" (95 % interval {100 * low:.1f} to {100 * high:.1f})" if math.isfinite(low) else ""
+
+
+def _count(n: int, name: str) -> str:
+    return f"{n:,} {name}" + ("" if n == 1 else "s")
+
+
+def _and(parts: Sequence[str]) -> str:
+    return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)

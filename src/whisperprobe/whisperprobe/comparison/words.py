@@ -1,0 +1,80 @@
+"""What happened to every word: accuracy, surprisal, rank and the most frequent confusion, per model and condition."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+__all__ = ["as_numbers", "heard_as", "word_of", "word_table"]
+
+_EDGES = " \t\n.,;:!?\"'()[]…“”‘’"
+NOTHING = "(nothing)"
+
+
+def as_numbers(column: pd.Series[Any]) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """A column of numbers or truth values with gaps, as float64 with NaN for the gaps."""
+    values = pd.to_numeric(column, errors="coerce")
+    return np.asarray(values.to_numpy(dtype=np.float64, na_value=np.nan))
+
+
+def word_of(text: object) -> str | None:
+    """The word that a text stands for: case and outer punctuation do not make another word; None without text.
+
+    Examples
+    --------
+    >>> word_of(" Thick. "), word_of(None), word_of(float("nan"))
+    ('thick', None, None)
+    """
+    if not isinstance(text, str):
+        return None
+    return text.casefold().strip(_EDGES) or None
+
+
+def heard_as(prediction: object) -> str:
+    """A prediction as it is listed among confusions; an empty one is `(nothing)`."""
+    return word_of(prediction) or NOTHING
+
+
+def word_table(clips: pd.DataFrame) -> pd.DataFrame:
+    """Summarise every word under every (model, condition), clips and seeds averaged.
+
+    Parameters
+    ----------
+    clips : DataFrame
+        Long table of a comparison: model, condition, seed, clip_id, word, prediction, correct, word_surprisal,
+        word_mean_rank.
+
+    Returns
+    -------
+    DataFrame
+        model, condition, word, n_clips (recordings, all seeds together), accuracy (share in [0, 1]), surprisal
+        (bits, mean), mean_rank, confusion (most frequent wrong answer; ties in alphabetical order; None where
+        every answer is right) and confusion_share (its share of the recordings). NaN where the probe has no value.
+    """
+    known = clips[clips["word"].notna()]
+    keys = ["model", "condition", "word"]
+    frame = pd.DataFrame(
+        {
+            "model": known["model"].astype(str),
+            "condition": known["condition"].astype(str),
+            "word": known["word"].astype(str),
+            "accuracy": as_numbers(known["correct"]),
+            "surprisal": as_numbers(known["word_surprisal"]),
+            "mean_rank": as_numbers(known["word_mean_rank"]),
+        }
+    )
+    grouped = frame.groupby(keys, sort=True)
+    table = grouped[["accuracy", "surprisal", "mean_rank"]].mean()
+    table.insert(0, "n_clips", grouped.size())
+
+    wrong = frame.loc[frame["accuracy"] == 0, keys].copy()
+    wrong["confusion"] = known.loc[wrong.index, "prediction"].map(heard_as)
+    counted = wrong.groupby([*keys, "confusion"], sort=True).size().rename("times").reset_index()
+    # A stable sort keeps the alphabetical order among equally frequent confusions.
+    first = counted.sort_values("times", ascending=False, kind="stable").drop_duplicates(keys).set_index(keys)
+    table["confusion"] = first["confusion"].reindex(table.index).astype(object)
+    table["confusion"] = table["confusion"].where(table["confusion"].notna(), None)
+    table["confusion_share"] = first["times"].reindex(table.index).fillna(0) / table["n_clips"]
+    return table.reset_index()
