@@ -2,9 +2,9 @@
 
     python scripts/make_demo_speech.py
 
-Needs the program espeak-ng (1.51 made the shipped files). The same versions of espeak-ng, soxr, libopus and pyarrow give
-the same bytes. Before anything is written, every word is checked to have a pronunciation of its own: no two words may
-share one in any two accents of the demo, be they heard in training or held out.
+Needs the program espeak-ng (1.51 made the shipped files). The same versions of espeak-ng, soxr, libopus and pyarrow
+give the same bytes. Before anything is written, every word is checked to have a pronunciation of its own: no two words
+may share one in any two accents of the demo, be they heard in training or held out.
 """
 
 from __future__ import annotations
@@ -165,7 +165,7 @@ def write_split(folder: Path, split: str, voices: Sequence[Voice], ipa: dict[str
 
     text = datasets.Value("string")
     columns = {"id": text, "audio": datasets.Audio(), "text": text}
-    columns |= {name: text for name in ("voice", "accent", "variant", "band", "cue", "contrasts", "ipa")}
+    columns |= dict.fromkeys(("voice", "accent", "variant", "band", "cue", "contrasts", "ipa"), text)
     jobs = [(word, voice) for voice in voices for word in WORDS]
     rows = []
     for (word, voice), clip in zip(jobs, synthesise_all(jobs), strict=True):
@@ -193,6 +193,10 @@ def write_split(folder: Path, split: str, voices: Sequence[Voice], ipa: dict[str
 def card(version: str) -> str:
     """The data card that ships with the speech."""
     lines = [
+        "---",
+        "language: en",
+        "license: apache-2.0",
+        "---",
         "# Demo speech",
         "",
         f"{len(WORDS)} English words, spoken by {len(TRAIN_VOICES)} training and {len(TEST_VOICES)} held-out voices of",
@@ -202,8 +206,8 @@ def card(version: str) -> str:
         "- training voices: " + ", ".join(voice.name for voice in TRAIN_VOICES),
         "- held-out voices: " + ", ".join(voice.name for voice in TEST_VOICES),
         "",
-        "Columns: `text` (as Whisper writes a word that stands alone), `voice`, `accent`, `variant`, `ipa` (espeak-ng's),",
-        "`band` and `cue` (what tells the word from its `contrasts`: a cue high or low in frequency).",
+        "Columns: `text` (as Whisper writes a word that stands alone), `voice`, `accent`, `variant`, `band` and `cue`",
+        "(what tells the word from its `contrasts`: a cue high or low in frequency), `ipa` (of espeak-ng).",
         "",
         "Synthetic speech: it shows what the tools do, not how people hear. The recordings are output of espeak-ng and",
         "free of its licence; they may be used under the licence of this package.",
@@ -227,7 +231,7 @@ def main() -> None:
     size = write_split(out, "train", TRAIN_VOICES, ipa) + write_split(out, "test", TEST_VOICES, ipa)
     version = subprocess.run(["espeak-ng", "--version"], check=True, capture_output=True, text=True).stdout
     (out / "README.md").write_text(card(version.split(":")[1].split()[0]))
-    print(f"{len(WORDS)} words, {len(voices)} voices, {size / 1e6:.2f} MB in {out}", file=sys.stderr)
+    sys.stdout.write(f"{len(WORDS)} words, {len(voices)} voices, {size / 1e6:.2f} MB in {out}\n")
 
 
 if __name__ == "__main__":
