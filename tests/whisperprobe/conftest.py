@@ -38,7 +38,7 @@ def write_run(folder: Path, clips: pd.DataFrame, *, manifest: Mapping[str, Any] 
         "stage": "probe",
         "options": {"model": "models/base", "condition": None, "vectors": "none", "top_k": 10},
         "versions": {"whisperprobe": "1.0.0"},
-        "plan": {"splits": {"test": {"rows": len(clips), "parts": 1}}, "rows_per_part": 256},
+        "plan": {"rows": {"test": len(clips)}, "rows_per_part": max(256, len(clips))},
     }
     (folder / "manifest.json").write_text(json.dumps({**about, **(manifest or {})}))
     return folder
@@ -56,7 +56,7 @@ def make_clips(
             right = bool(rng.random() < chance)
             rows.append(
                 {
-                    "clip_id": f"voice{voice}/{word}.ogg",
+                    "clip_id": f"voice{voice}/{word}",
                     "text": word,
                     "prediction": word if right else words[(words.index(word) + 1) % len(words)],
                     "correct": right,

@@ -1,0 +1,220 @@
+"""The report's interactive figures, as plotly figures without a theme (the page adds a light or a dark one)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from audiogram.errors import InputError
+from whisperprobe.comparison.result import BASE, Comparison
+from whisperprobe.comparison.summary import worst_words
+from whisperprobe.report.palette import DASHES, SCALE, SYMBOLS, condition_colours, model_name
+
+__all__ = [
+    "audiogram_chart", "distribution_chart", "matrix_chart", "read_training", "training_chart", "words_chart",
+]  # fmt: skip
+
+_SAMPLE = 400  # quantiles that stand for a distribution, so that 27,000 words cost no more than 200
+
+
+def audiogram_chart(conditions: Sequence[Any]) -> go.Figure:
+    """Audiograms in the clinical orientation: frequency in octaves, threshold growing downwards, 1 octave = 20 dB."""
+    figure = go.Figure()
+    colours = condition_colours([c.name for c in conditions])
+    for i, condition in enumerate(conditions):
+        ear = condition.audiogram
+        figure.add_scatter(
+            x=list(ear.frequencies), y=list(ear.thresholds), name=condition.name, mode="lines+markers",
+            line={"color": colours[condition.name], "width": 2.5, "dash": DASHES[i % len(DASHES)]},
+            marker={"size": 10, "symbol": SYMBOLS[i % len(SYMBOLS)]},
+            hovertemplate="%{x} Hz: %{y} dB HL<extra>" + _plain(condition.name) + "</extra>",
+        )  # fmt: skip
+    frequencies = [f for c in conditions for f in c.audiogram.frequencies]
+    thresholds = [t for c in conditions for t in c.audiogram.thresholds]
+    low, high = min([125.0, *frequencies]), max([8000.0, *frequencies])
+    octaves = [125 * 2**k for k in range(-3, 9) if low <= 125 * 2**k <= high]
+    deepest, highest = max([100.0, *thresholds]) + 15, min([-10.0, *thresholds]) - 5
+    figure.update_xaxes(
+        type="log", range=[math.log10(low) - 0.1, math.log10(high) + 0.1], tickvals=octaves,
+        ticktext=[f"{f / 1000:g}k" if f >= 1000 else f"{f:g}" for f in octaves],
+        title="Frequency (Hz)", side="top",
+    )  # fmt: skip
+    figure.update_yaxes(range=[deepest, highest], dtick=10, title="Hearing threshold (dB HL)")
+    figure.update_layout(
+        height=520, margin={"l": 70, "r": 20, "t": 60, "b": 20}, legend={"orientation": "h", "y": -0.04}, dragmode=False
+    )
+    return figure
+
+
+def matrix_chart(comparison: Comparison, order: Sequence[str]) -> go.Figure:
+    """Cross-condition matrix: word accuracy and mean surprisal of the spoken word, each cell with its interval."""
+    figure = make_subplots(cols=2, subplot_titles=("Word accuracy (%)", "Surprisal of the spoken word (bits)"))
+    panels = (("correct", 100.0, False, 1), ("word_surprisal", 1.0, True, 2))
+    for measure, scale, reverse, column in panels:
+        table = comparison.matrix(measure).set_index(["model", "condition"])
+        cells = [[(m, c) for c in order] for m in comparison.models]
+        mean = [[_number(table, cell, "mean", scale) for cell in row] for row in cells]
+        text = [[_cell_text(table, cell, scale) for cell in row] for row in cells]
+        hover = [[_cell_hover(table, cell, measure) for cell in row] for row in cells]
+        top = 100.0 if measure == "correct" else max([v for row in mean for v in row if v is not None] or [1.0])
+        figure.add_heatmap(
+            x=[_plain(c) for c in order], y=[_plain(model_name(m)) for m in comparison.models], z=mean, text=text,
+            customdata=hover,
+            texttemplate="%{text}", hovertemplate="%{customdata}<extra></extra>", colorscale=SCALE,
+            reversescale=reverse, zmin=0, zmax=max(top, 1e-9), showscale=False, xgap=3, ygap=3, row=1, col=column,
+        )  # fmt: skip
+    figure.update_xaxes(title="What it hears", showline=False, ticks="", showgrid=False)
+    figure.update_yaxes(autorange="reversed", showline=False, ticks="", showgrid=False)
+    figure.update_yaxes(title="Who listens", row=1, col=1)
+    figure.update_yaxes(showticklabels=False, row=1, col=2)
+    height = 150 + 72 * len(comparison.models)
+    figure.update_layout(height=height, margin={"l": 120, "r": 10, "t": 50, "b": 60}, dragmode=False)
+    return figure
+
+
+def distribution_chart(comparison: Comparison, order: Sequence[str]) -> go.Figure:
+    """Surprisal of the spoken word (violins) and its rank (cumulative shares), unadapted and tuned on the condition."""
+    figure = make_subplots(
+        cols=2, horizontal_spacing=0.11, subplot_titles=("Surprisal of the spoken word", "Rank of the spoken word")
+    )
+    colours = condition_colours(order)
+    clips = comparison.clips
+    for condition in order:
+        for model, side, dash in ((BASE, "negative", "solid"), (condition, "positive", "dot")):
+            rows = (clips["model"] == model) & (clips["condition"] == condition)
+            if not rows.any():
+                continue
+            colour, label = colours[condition], _plain(f"{condition}, {model_name(model)}")
+            surprisal = _quantiles(comparison.values("word_surprisal")[rows.to_numpy()])
+            figure.add_violin(
+                x=[_plain(condition)] * len(surprisal), y=surprisal, name=label, side=side, legendgroup=label,
+                scalegroup="all", scalemode="width", width=0.9, points=False, spanmode="hard", showlegend=False,
+                meanline={"visible": True}, line={"color": colour, "width": 1.5},
+                fillcolor=_rgba(colour, 0.55 if side == "negative" else 0.15), hoveron="violins",
+                hoverinfo="y+name", row=1, col=1,
+            )  # fmt: skip
+            ranks = _quantiles(comparison.values("word_mean_rank")[rows.to_numpy()])
+            figure.add_scatter(
+                x=ranks, y=100 * np.arange(1, len(ranks) + 1) / max(len(ranks), 1), name=label, mode="lines",
+                legendgroup=label, line={"color": colour, "dash": dash, "width": 2.5, "shape": "hv"},
+                hovertemplate="rank ≤ %{x:.1f}: %{y:.0f} %<extra>" + label + "</extra>", row=1, col=2,
+            )  # fmt: skip
+    figure.update_yaxes(title="Surprisal (bits)", rangemode="tozero", row=1, col=1)
+    figure.update_xaxes(title="Mean rank of the word's tokens (1 = the model's first choice)", type="log", row=1, col=2)
+    figure.update_yaxes(title="Recordings at or below (%)", range=[0, 102], row=1, col=2)
+    figure.update_layout(
+        height=460, violinmode="overlay", violingap=0, dragmode=False, margin={"l": 60, "r": 20, "t": 50, "b": 110},
+        legend={"orientation": "h", "y": -0.24},
+    )  # fmt: skip
+    return figure
+
+
+def words_chart(comparison: Comparison, condition: str, reference: str, most: int = 15) -> go.Figure:
+    """The words that suffered most under a condition: surprisal unadapted, before and under it, and after tuning."""
+    figure = go.Figure()
+    table = worst_words(comparison, condition, reference)
+    table = table[table["rise"].notna()].sort_values("rise", ascending=False, kind="stable").head(most).iloc[::-1]
+    words = [_plain(w) for w in table["word"]]
+    colours = condition_colours(comparison.conditions)
+    for word, low, high in zip(words, table["surprisal_reference"], table["surprisal"], strict=True):
+        figure.add_scatter(
+            x=[low, high], y=[word, word], mode="lines", line={"color": "#8a95a3", "width": 2}, showlegend=False,
+            hoverinfo="skip",
+        )  # fmt: skip
+    series = [
+        (f"unadapted, hearing {reference}", table["surprisal_reference"], colours[reference], "circle"),
+        (f"unadapted, hearing {condition}", table["surprisal"], colours[condition], "diamond"),
+    ]
+    if (condition, condition) in comparison.cells:
+        after = comparison.words()
+        after = after[(after["model"] == condition) & (after["condition"] == condition)].set_index("word")["surprisal"]
+        tuned = after.reindex(table["word"])
+        series.append((f"tuned on {condition}, hearing {condition}", tuned, colours[condition], "diamond-open"))
+    for label, values, colour, symbol in series:
+        figure.add_scatter(
+            x=list(values), y=words, mode="markers", name=_plain(label),
+            marker={"color": colour, "size": 11, "symbol": symbol, "line": {"width": 2, "color": colour}},
+            hovertemplate="%{y}: %{x:.1f} bits<extra>" + _plain(label) + "</extra>",
+        )  # fmt: skip
+    figure.update_xaxes(title="Surprisal of the spoken word (bits)", rangemode="tozero")
+    figure.update_yaxes(type="category", ticks="", showline=False, automargin=True)
+    figure.update_layout(
+        height=150 + 26 * len(words), margin={"l": 90, "r": 20, "t": 20, "b": 50}, dragmode=False,
+        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom"},
+    )  # fmt: skip
+    return figure
+
+
+def training_chart(training: Mapping[str, pd.DataFrame]) -> go.Figure:
+    """Training loss over steps, one line per model."""
+    figure = go.Figure()
+    colours = condition_colours(list(training))
+    for i, (label, table) in enumerate(training.items()):
+        figure.add_scatter(
+            x=table["step"], y=table["loss"], mode="lines", name=_plain(label),
+            line={"color": colours[label], "width": 2, "dash": DASHES[i % len(DASHES)]},
+            hovertemplate="step %{x}: %{y:.3f}<extra>" + _plain(label) + "</extra>",
+        )  # fmt: skip
+    figure.update_xaxes(title="Step", rangemode="tozero")
+    figure.update_yaxes(title="Loss (nats per token)", type="log")
+    figure.update_layout(height=380, margin={"l": 70, "r": 20, "t": 20, "b": 60}, legend={"orientation": "h", "y": -0.2})
+    return figure
+
+
+def read_training(folder: str | Path) -> pd.DataFrame:
+    """Steps and losses of one fine-tuning, from its `training.csv`; rows without a loss are left out."""
+    path = Path(folder) / "training.csv"
+    if not path.is_file():
+        raise InputError(f"{path} does not exist: give the folder that fine-tuning wrote.")
+    table = pd.read_csv(path)
+    if not {"step", "loss"} <= set(table.columns):
+        raise InputError(f"{path} has columns {', '.join(table.columns)}; the curves need step and loss.")
+    return table[table["loss"].notna()]
+
+
+def _quantiles(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    values = np.sort(values[np.isfinite(values)])
+    return values if len(values) <= _SAMPLE else np.quantile(values, (np.arange(_SAMPLE) + 0.5) / _SAMPLE)
+
+
+def _number(table: pd.DataFrame, cell: tuple[str, str], column: str, scale: float) -> float | None:
+    if cell not in table.index or not math.isfinite(table.loc[cell, column]):
+        return None
+    return scale * float(table.loc[cell, column])
+
+
+def _cell_text(table: pd.DataFrame, cell: tuple[str, str], scale: float) -> str:
+    mean, low, high = (_number(table, cell, column, scale) for column in ("mean", "low", "high"))
+    if mean is None:
+        return "–"
+    interval = "" if low is None or high is None else f"<br><span style='font-size:11px'>{low:.1f} – {high:.1f}</span>"
+    return f"<b>{mean:.1f}</b>{interval}"
+
+
+def _cell_hover(table: pd.DataFrame, cell: tuple[str, str], measure: str) -> str:
+    who = f"{_plain(model_name(cell[0]))}, hearing {_plain(cell[1])}"
+    if cell not in table.index:
+        return f"{who}: not probed"
+    row = table.loc[cell]
+    text = f"{who}<br>{int(row['n_clips']):,} answers to {int(row['n_words']):,} words"
+    if row["n_seeds"] > 1:
+        scale, unit = (100, "%") if measure == "correct" else (1, "bits")
+        text += f"<br>seeds: {scale * row['seed_min']:.1f} to {scale * row['seed_max']:.1f} {unit}"
+    return text
+
+
+def _plain(text: str) -> str:
+    """Text for plotly, which reads a small HTML of its own."""
+    return str(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def _rgba(colour: str, alpha: float) -> str:
+    red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
+    return f"rgba({red},{green},{blue},{alpha})"

@@ -1,0 +1,105 @@
+"""What was done and what the conditions do and do not model, said from the conditions themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from whisperprobe.comparison.result import BASE, Comparison
+
+__all__ = ["describe_condition", "limits", "methods_text"]
+
+
+def describe_condition(condition: Any) -> dict[str, str]:
+    """One row of the table of conditions: its audiogram and its filter in words."""
+    ear = condition.audiogram
+    pairs = ", ".join(f"{_frequency(f)}: {t:g}" for f, t in zip(ear.frequencies, ear.thresholds, strict=True))
+    options = dict(condition.options or {})
+    level, noise = getattr(condition, "level", None), getattr(condition, "noise", None)
+    return {
+        "name": condition.name,
+        "thresholds": pairs,
+        "pta": f"{ear.pta():.1f}",
+        "grade": str(ear.grade()),
+        "filter": condition.filter,
+        "options": ", ".join(f"{k} = {v}" for k, v in options.items()) or "–",
+        "level": _words(level) or "not modelled",
+        "noise": _words(noise) or "none",
+        "normalise": condition.normalise,
+    }
+
+
+def limits(conditions: Sequence[Any]) -> list[str]:
+    """What the conditions do and do not model; every sentence follows from these conditions."""
+    notes = []
+    flat = [c.name for c in conditions if len(set(c.audiogram.thresholds)) == 1]
+    peak = [c.name for c in conditions if c.normalise == "peak"]
+    for name in (n for n in flat if n in peak):
+        notes.append(
+            f"“{name}” has the same threshold at every frequency, so its filter only changes the level, and peak "
+            "normalisation undoes that: up to scale, it is the identity. It is the unimpaired reference, not a model of "
+            "normal hearing."
+        )
+    shaped = [c.name for c in conditions if c.filter == "attenuation" and c.name not in flat]
+    if shaped:
+        notes.append(
+            f"The filter “attenuation” ({_join(shaped)}) is a fixed linear gain at every frequency. Nothing is lost that "
+            "a linear filter could not restore, so a model can learn to undo it. A real hearing loss also destroys "
+            "information: sounds below threshold are gone, loudness grows too fast above it, and neighbouring "
+            "frequencies blur. Recovery after fine-tuning is therefore an upper bound on what listeners could recover."
+        )
+    if peak:
+        notes.append(
+            f"Peak normalisation ({_join(peak)}) brings every clip to full scale after the filter. The conditions thus "
+            "model the shape of a loss, not the loss of audibility."
+        )
+    pta = {c.name: round(c.audiogram.pta(), 1) for c in conditions if c.name not in flat}
+    if len(set(pta.values())) > 1:
+        levels = _join([f"{name} {value:g} dB" for name, value in pta.items()])
+        notes.append(
+            f"The losses differ in severity, not only in shape: the average threshold over 500, 1000, 2000 and 4000 Hz "
+            f"(PTA4) is {levels}. A difference between these conditions confounds the two."
+        )
+    return notes
+
+
+def methods_text(comparison: Comparison, versions: Mapping[str, str]) -> list[str]:
+    """Paragraphs for a methods section."""
+    clips = comparison.clips
+    seeds = sorted({int(s) for s in clips["seed"].dropna()})
+    listeners = "the unadapted model" if BASE in comparison.models else ""
+    tuned = [m for m in comparison.models if m != BASE]
+    if tuned:
+        listeners += (" and " if listeners else "") + f"models fine-tuned on {_join(tuned)}"
+    repeated = f" The study was repeated with seeds {_join([str(s) for s in seeds])}." if len(seeds) > 1 else ""
+    software = _join([f"{name} {version}" for name, version in versions.items()])
+    return [
+        f"Speech was filtered through the audiograms above, and {listeners or 'the models'} transcribed "
+        f"{clips['clip_id'].nunique():,} recordings of {clips['word'].nunique():,} words under {_join(list(comparison.conditions))}."
+        f"{repeated} An answer counts as correct when it equals the spoken word after Whisper's text normalisation. "
+        "Surprisal is −log₂ of the probability of the spoken word, read in by teacher forcing, summed over its spelling "
+        "variants (lower case, capitalised, with and without leading space) and including the end of the word.",
+        f"Intervals are 95 % bootstrap intervals over words: {comparison.resamples:,} resamples of words (seed "
+        f"{comparison.seed}), each word with all of its recordings; seeds are averaged; percentiles are expanded for few words "
+        "(Hesterberg, 2015, The American Statistician 69, 371–386). The same resamples serve all cells, so differences "
+        "between cells are paired by word. They say how far the result would carry over to other words of the same kind, not "
+        "to other voices, models or trainings. Where a cell is at 0 or 100 % for every word, resampling cannot show the "
+        "remaining uncertainty and the interval has no width.",
+        f"Software: {software}." if software else "",
+    ]
+
+
+def _frequency(hertz: float) -> str:
+    return f"{hertz / 1000:g} kHz" if hertz >= 1000 else f"{hertz:g} Hz"
+
+
+def _words(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{k} = {v}" for k, v in value.items())
+    return f"{value:g} dB SPL" if isinstance(value, int | float) else str(value)
+
+
+def _join(parts: Sequence[str]) -> str:
+    return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)

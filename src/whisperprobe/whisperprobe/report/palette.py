@@ -1,0 +1,59 @@
+"""Colours and names that every figure shares, readable on light and on dark paper and without colour vision."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from whisperprobe.comparison.result import BASE
+
+__all__ = ["SYMBOLS", "THEMES", "condition_colours", "model_name"]
+
+# Contrast of at least 3:1 on white and on #14181f; hues of the Okabe-Ito set, which dichromats tell apart.
+_COLOURS = ("#2f7fc1", "#d1661f", "#1f9070", "#b0609a", "#a17d12", "#6a6fd1", "#c4505a", "#5c8a2e")
+SYMBOLS = ("circle", "square", "diamond", "triangle-up", "triangle-down", "cross", "x", "star")
+DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
+SCALE = "Cividis"  # perceptually uniform, and the same to readers with and without colour-vision deficiency
+
+FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
+
+
+def condition_colours(conditions: Sequence[str]) -> dict[str, str]:
+    """One colour per condition, the same in every figure."""
+    return {name: _COLOURS[i % len(_COLOURS)] for i, name in enumerate(conditions)}
+
+
+def model_name(model: str) -> str:
+    """How a model is called in figures and tables.
+
+    Examples
+    --------
+    >>> model_name("base"), model_name("hfloss")
+    ('unadapted', 'tuned on hfloss')
+    """
+    return "unadapted" if model == BASE else f"tuned on {model}"
+
+
+def _theme(ink: str, soft: str, grid: str, paper: str) -> dict[str, Any]:
+    axis = {
+        "gridcolor": grid, "linecolor": soft, "tickcolor": soft, "zerolinecolor": grid, "ticks": "outside",
+        "showline": True, "title": {"font": {"color": ink}}, "tickfont": {"color": ink},
+    }  # fmt: skip
+    return {
+        "layout": {
+            "font": {"family": FONT, "size": 13, "color": ink},
+            "paper_bgcolor": "rgba(0,0,0,0)",
+            "plot_bgcolor": "rgba(0,0,0,0)",
+            "xaxis": axis,
+            "yaxis": axis,
+            "legend": {"font": {"color": ink}},
+            "hoverlabel": {"bgcolor": paper, "bordercolor": soft, "font": {"color": ink, "family": FONT}},
+            "annotationdefaults": {"font": {"color": ink}},
+        }
+    }
+
+
+THEMES = {
+    "light": _theme("#1b2430", "#5d6875", "#e3e7ec", "#ffffff"),
+    "dark": _theme("#e4e9ef", "#9aa6b3", "#2c343f", "#14181f"),
+}
