@@ -19,6 +19,7 @@ __all__ = ["Progress", "check_stop", "configure", "run_app", "stop_on_signals"]
 _LEVELS = ("debug", "info", "warning", "error")
 _state: dict[str, bool] = {"debug": False, "quiet": False}
 _stop: dict[str, str | None] = {"signal": None}
+_nested: dict[str, int] = {"stop_on_signals": 0}
 
 
 def configure(*, log_level: str = "info", quiet: bool = False, debug: bool = False) -> None:
@@ -82,12 +83,15 @@ def stop_on_signals() -> Iterator[None]:
         if hasattr(signal, name):
             with contextlib.suppress(ValueError):  # not in the main thread: the caller keeps its own handling
                 previous[name] = signal.signal(getattr(signal, name), note)
+    _nested["stop_on_signals"] += 1
     try:
         yield
     finally:
         for name, handler in previous.items():
             signal.signal(getattr(signal, name), handler)
-        _stop["signal"] = None
+        _nested["stop_on_signals"] -= 1
+        if not _nested["stop_on_signals"]:  # an outer block has yet to see a signal that came at the end of this one
+            _stop["signal"] = None
 
 
 def stop_requested() -> bool:

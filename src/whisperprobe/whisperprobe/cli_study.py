@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 __all__ = ["demo", "plan_study", "report", "run_study_file"]
 
 StudyFile = Annotated[Path, typer.Argument(metavar="STUDY.toml", help="The study file.")]
+StudySource = Annotated[
+    Path | None, typer.Option("--source", metavar="SOURCE", help="The corpus, instead of the one in the study file.")
+]
 StudyOut = Annotated[
     Path | None, typer.Option("--out", "-o", metavar="DIR", help="Folder of all results; default NAME-results.")
 ]
@@ -53,6 +56,7 @@ def demo(
 def run_study_file(
     study: StudyFile,
     out: StudyOut = None,
+    source: StudySource = None,
     only: Annotated[
         str | None, typer.Option("--only", metavar="STAGE", help="A kind of stages, or one stage that `plan` names.")
     ] = None,
@@ -66,18 +70,19 @@ def run_study_file(
     Examples:
       whisperprobe run study.toml
       whisperprobe run study.toml --out results
-      whisperprobe run study.toml --only mask
+      whisperprobe run study.toml --source recordings --only mask
     """
     configure(log_level=log_level, quiet=quiet, debug=debug)
-    from whisperprobe.study import run_study
+    from whisperprobe.study import read_study, run_study
 
     start = time.monotonic()
-    _closing_words(run_study(study, out, only=only), time.monotonic() - start)
+    _closing_words(run_study(read_study(study, source=source), out, only=only), time.monotonic() - start)
 
 
 def plan_study(
     study: StudyFile,
     out: StudyOut = None,
+    source: StudySource = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the plan as JSON, with all options.")] = False,
     log_level: LogLevel = "info",
     quiet: Quiet = False,
@@ -93,9 +98,9 @@ def plan_study(
     configure(log_level=log_level, quiet=quiet, debug=debug)
     import json
 
-    from whisperprobe.study_plan import plan
+    from whisperprobe.study import plan, read_study
 
-    planned = plan(study, out)
+    planned = plan(read_study(study, source=source), out)
     say(json.dumps(planned.to_dict(), indent=2, ensure_ascii=False) if as_json else planned.describe())
 
 

@@ -82,12 +82,13 @@ def run_study(study: str | Path | Study, out: str | Path | None = None, *, only:
     stages = _chosen(planned, only)
     folder = Path(planned.out)
     seconds: dict[str, float] = {}
+    loaded: dict[str, Any] = {}
     with _claim(folder, given), stop_on_signals():
         for number, stage in enumerate(stages, 1):
             check_stop()
             _check_inputs(stage, planned)
             _LOG.info("%d of %d  %s", number, len(stages), stage.name)
-            seconds[stage.name] = _run(stage)
+            seconds[stage.name] = _run(stage, loaded)
             _LOG.info("%d of %d  %s: %.1f s", number, len(stages), stage.name, seconds[stage.name])
     kinds = {stage.kind for stage in stages}
     comparison = None
@@ -146,11 +147,11 @@ def report_again(folder: str | Path, *, title: str | None = None) -> Path:
     return Path(stage.options["out"])
 
 
-def _run(stage: StagePlan) -> float:
+def _run(stage: StagePlan, loaded: dict[str, Any] | None = None) -> float:
     from whisperprobe.study_stages import run_stage_plan
 
     start = time.monotonic()
-    run_stage_plan(stage)
+    run_stage_plan(stage, loaded)
     return time.monotonic() - start
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -121,18 +121,27 @@ class Study:
         )
 
 
-def read_study(study: str | Path | Study) -> Study:
+def read_study(study: str | Path | Study, *, source: str | Path | None = None) -> Study:
     """Read and check a study file; a `Study` is returned as it is.
+
+    Parameters
+    ----------
+    study : path or Study
+        The study file.
+    source : path, optional
+        The corpus, instead of the one that the file names.
 
     Raises
     ------
     InputError
         Where the file is missing, no TOML, or says something that a study cannot.
     """
-    if isinstance(study, Study):
+    if not isinstance(study, Study):
+        path = Path(study)
+        study = Study.from_dict(read_toml(path), path.absolute().parent, path.name)
+    if source is None:
         return study
-    path = Path(study)
-    return Study.from_dict(read_toml(path), path.absolute().parent, path.name)
+    return replace(study, corpus=study.corpus | {"source": str(Path(source).absolute())})
 
 
 def _check_length(table: str, training: Mapping[str, Any], file: str) -> None:
@@ -245,9 +254,8 @@ def _conditions(values: Mapping[str, Any], directory: Path, file: str) -> tuple[
 
 
 def _condition(name: str, definition: Mapping[str, Any], directory: Path, file: str) -> Condition:
-    from audiogram.thresholds import parse_audiogram
-
     from audiogram import Condition
+    from audiogram.thresholds import parse_audiogram
 
     keys = [f.name for f in fields(Condition)]
     for key in definition:

@@ -198,6 +198,8 @@ class _Planner:
             return self._model_name(model["base"])
         shape = dict(model["from_scratch"])
         config = {key: shape.pop(key) for key in ARCHITECTURE if key in shape}
+        if "tokenizer" in shape:
+            shape["tokenizer"] = str(self.study.directory / shape["tokenizer"])
         out = str(self._folder(seed) / "models" / "base")
         options = {"corpus": self.corpus, "out": out, "from_config": config, "seed": seed} | self._spoken() | shape
         self._add(f"finetune.base.seed-{seed}", "finetune", options, [self.corpus["source"]], [out])
@@ -263,8 +265,8 @@ class _Planner:
 
     def _report(self) -> None:
         first = self.study.seeds[0]
-        masked = {c.name: self._masked(c.name, first) for c in self.study.conditions}
-        corpora = {name: path for name, path in masked.items() if path in self.maker}
+        heard = {run["condition"] for run in self.runs} if self.own_corpus else set()
+        corpora = {c.name: self._masked(c.name, first) for c in self.study.conditions if c.name in heard}
         fits = {s.name.removeprefix("finetune."): s.options["out"] for s in self.stages if s.kind == "finetune"}
         if len(self.study.seeds) == 1:
             fits = {name.removesuffix(f".seed-{first}"): path for name, path in fits.items()}

@@ -14,7 +14,14 @@ from typing import Any
 
 from audiogram.errors import InputError, unknown_name
 
-__all__ = ["ARCHITECTURE", "TABLES", "TRAINING", "Key", "check_table", "read_toml"]
+__all__ = [
+    "ARCHITECTURE",
+    "TABLES",
+    "TRAINING",
+    "Key",
+    "check_table",
+    "read_toml",
+]
 
 
 @dataclass(frozen=True)
@@ -107,19 +114,23 @@ TRAINING: dict[str, Key] = {
     "augment": Key("the name of an augmentation or a table of its options", lambda v: isinstance(v, (str, dict, bool))),
     "evaluate": _true_or_false(),
     "max_samples": _whole(1),
+    "leading_space": _true_or_false(),
+    "save_every": _whole(1),
     "device": _text("the name of a device, e.g. 'auto', 'cpu' or 'cuda'"),
     "threads": _whole(1),
     "language": _text("a language code, e.g. 'en'"),
     "task": _one_of("transcribe", "translate"),
 }
 
-# Shape and regularisation of a model trained from random initialisation: keys of transformers' WhisperConfig.
+# Shape and regularisation of a model trained from random initialisation: keys of transformers' WhisperConfig,
+# and finetune's short names for some of them.
 ARCHITECTURE: dict[str, Key] = {
     **{
         name: _whole(1)
         for name in (
             "d_model", "encoder_layers", "decoder_layers", "encoder_attention_heads", "decoder_attention_heads",
             "encoder_ffn_dim", "decoder_ffn_dim", "num_mel_bins", "max_source_positions", "max_target_positions",
+            "attention_heads", "ffn_dim", "n_mels", "window_seconds",
         )
     },
     **{
@@ -131,7 +142,12 @@ ARCHITECTURE: dict[str, Key] = {
     "scale_embedding": _true_or_false(),
 }  # fmt: skip
 
-FROM_SCRATCH: dict[str, Key] = {**ARCHITECTURE, "vocabulary_size": _whole(1), **TRAINING}
+FROM_SCRATCH: dict[str, Key] = {
+    **ARCHITECTURE,
+    "vocabulary_size": _whole(1),
+    "tokenizer": _text("the folder of a WhisperTokenizer"),
+    **TRAINING,
+}
 
 TABLES: dict[str, dict[str, Key]] = {
     "": {

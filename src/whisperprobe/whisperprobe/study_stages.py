@@ -12,21 +12,25 @@ from audiogram.errors import WorkError
 from whisperprobe.study_plan import StagePlan
 
 if TYPE_CHECKING:
-    from audiogram.corpus.sources import Corpus
     from audiogram.listening import Condition
+
+    from audiogram.corpus.sources import Corpus
+    from whisperprobe.probing.probe import Probe
 
 _LOG = logging.getLogger(__name__)
 
 __all__ = ["run_stage_plan", "write_comparison_report"]
 
 
-def run_stage_plan(stage: StagePlan) -> None:
+def run_stage_plan(stage: StagePlan, loaded: dict[str, Probe] | None = None) -> None:
     """Do one stage of a study; what is finished already is left as it is.
 
     Parameters
     ----------
     stage : StagePlan
         The stage, as `whisperprobe.plan` makes it. Its inputs must be there.
+    loaded : dict, optional
+        Where the model of a probe is kept for the next stage; give the same dict to every stage of one run.
 
     Raises
     ------
@@ -38,7 +42,10 @@ def run_stage_plan(stage: StagePlan) -> None:
         Where a signal asked to stop.
     """
     try:
-        _KINDS[stage.kind](stage.options)
+        if stage.kind == "probe":
+            _probe(stage.options, {} if loaded is None else loaded)
+        else:
+            _KINDS[stage.kind](stage.options)
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS):
             raise
@@ -77,14 +84,21 @@ def _finetune(options: dict[str, Any]) -> None:
     finetune(_open(given.pop("corpus")), given.pop("out"), **given)
 
 
-def _probe(options: dict[str, Any]) -> None:
+def _probe(options: dict[str, Any], loaded: dict[str, Probe]) -> None:
     from audiogram import Condition
     from whisperprobe.probing.corpus import probe_corpus
+    from whisperprobe.probing.probe import Probe
 
     given = dict(options)
     corpus, out, condition = _open(given.pop("corpus")), given.pop("out"), given.pop("condition")
     given["splits"] = tuple(given["splits"]) if "splits" in given else None
-    probe_corpus(corpus, out, condition=Condition.from_dict(condition) if condition else None, **given)
+    how = {name: given.pop(name) for name in ("device", "language", "task")}
+    model = given.pop("model")
+    if model not in loaded:
+        loaded.clear()  # one model at a time: they may be large
+        loaded[model] = Probe.from_pretrained(model, **how)
+    given |= {"model": loaded[model], "condition": Condition.from_dict(condition) if condition else None}
+    probe_corpus(corpus, out, **given)
 
 
 def _compare(options: dict[str, Any]) -> None:
@@ -154,7 +168,6 @@ def _versions() -> dict[str, str]:
 _KINDS: dict[str, Callable[[dict[str, Any]], None]] = {
     "mask": _mask,
     "finetune": _finetune,
-    "probe": _probe,
     "compare": _compare,
     "report": _report,
 }

@@ -1,0 +1,247 @@
+"""A whole study end to end: results, running again, being stopped and killed, folders of other studies."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from audiogram.console import run_app
+from audiogram.corpus.stages import is_complete
+from audiogram.errors import InputError, WorkError
+from whisperprobe.cli import app
+from whisperprobe.study import Study, StudyResult, plan, run_study, study_of
+
+CELLS = [(m, c) for m in ("base", "normal", "hfloss") for c in ("normal", "hfloss")]
+
+
+@pytest.fixture(scope="module")
+def finished(tiny_study: Path, tmp_path_factory: pytest.TempPathFactory) -> StudyResult:
+    """Run the tiny study once."""
+    return run_study(tiny_study, tmp_path_factory.mktemp("finished") / "out")
+
+
+def with_changes(study: Path, **changes: Any) -> Study:
+    data = tomllib.loads(study.read_text(encoding="utf-8"))
+    for name, value in changes.items():
+        data[name] = {**data.get(name, {}), **value} if isinstance(value, dict) else value
+    return Study.from_dict(data, study.parent)
+
+
+def results(comparison: Any) -> pd.DataFrame:
+    """Return what every model made of every clip, in one order."""
+    columns = ["model", "condition", "clip_id", "text", "prediction", "correct", "word_surprisal", "word_mean_rank"]
+    return comparison.clips[columns].sort_values(columns[:3], ignore_index=True)
+
+
+def contents(out: Path) -> dict[str, tuple[int, bytes]]:
+    """Return time of change and bytes of all that row stages and fits have written."""
+    kept = [p for p in sorted(out.rglob("*")) if p.is_file() and ("corpus_" in str(p) or "seed-1" in str(p))]
+    return {str(p.relative_to(out)): (p.stat().st_mtime_ns, p.read_bytes()) for p in kept}
+
+
+def test_end_to_end(finished: StudyResult, tiny_study: Path) -> None:
+    out = finished.out
+    assert is_complete(out / "corpus_hfloss")
+    for model in ("base", "normal", "hfloss"):
+        assert (out / "seed-1" / "models" / model / "model.safetensors").is_file()
+    for model, condition in CELLS:
+        assert is_complete(out / "seed-1" / "probes" / model / condition)
+    assert finished.comparison is not None
+    assert set(finished.comparison.cells) == set(CELLS)
+    clips = finished.comparison.clips
+    assert len(clips) == 4 * len(CELLS)
+    assert set(clips["text"]) == {"low", "high", "rise", "fall"}
+    assert set(clips["voice"]) == {"cat"}  # the voice that was held out
+    assert finished.report is not None
+    assert finished.report.stat().st_size > 10_000
+    assert list(finished.seconds) == [s.name for s in plan(tiny_study, out).stages]
+    assert study_of(out) == Study.from_dict(tomllib.loads(tiny_study.read_text("utf-8")), tiny_study.parent)
+
+
+def test_the_base_model_was_trained_on_the_recordings_and_the_others_on_what_was_masked(finished: StudyResult) -> None:
+    from safetensors.numpy import load_file
+
+    models = {m: load_file(finished.out / "seed-1" / "models" / m / "model.safetensors") for m in ("base", "hfloss")}
+    assert models["base"].keys() == models["hfloss"].keys()
+    assert any((models["base"][k] != models["hfloss"][k]).any() for k in models["base"])
+
+
+def test_a_second_run_changes_nothing(finished: StudyResult, tiny_study: Path) -> None:
+    before = contents(finished.out)
+    again = run_study(tiny_study, finished.out)
+    assert contents(finished.out) == before
+    assert again.comparison is not None
+    assert finished.comparison is not None
+    pd.testing.assert_frame_equal(results(again.comparison), results(finished.comparison), check_exact=True)
+
+
+def test_stage_by_stage_gives_the_same(finished: StudyResult, tiny_study: Path, tmp_path: Path) -> None:
+    """The calls that a user would write by hand, with the documented options."""
+    import audiogram as ag
+    import whisperprobe as wp
+    from audiogram.corpus.sources import SplitRule
+
+    options: dict[str, Any] = {
+        "text_pattern": "(?P<text>[a-z]+)_(?P<voice>[a-z]+)",
+        "split": SplitRule("voice", test=("cat",), validation=0),
+    }
+    speech = tiny_study.parent / "speech"
+    masked = ag.mask_corpus(speech, tmp_path / "corpus", ["normal", "hfloss"], **options)
+    config = {
+        "d_model": 16, "encoder_layers": 1, "decoder_layers": 1, "attention_heads": 2, "ffn_dim": 32,
+        "window_seconds": 1, "max_target_positions": 16,
+    }  # fmt: skip
+    wp.finetune(
+        speech, tmp_path / "base", from_config=config, vocabulary_size=300, max_steps=8, batch_size=8,
+        learning_rate=1e-2, seed=1, **options,
+    )  # fmt: skip
+    wp.finetune(masked["hfloss"], tmp_path / "tuned", model=tmp_path / "base", max_steps=2, learning_rate=1e-3, seed=1)
+    runs = [
+        wp.ProbeRun(wp.probe_corpus(masked[c], tmp_path / f"{m}-{c}", model=tmp_path / m, top_k=5), label, c, 1)
+        for m, label in (("base", "base"), ("tuned", "hfloss"))
+        for c in ("normal", "hfloss")
+    ]
+    mine = results(wp.compare(runs, resamples=200))
+    assert finished.comparison is not None
+    theirs = results(finished.comparison)
+    theirs = theirs[theirs["model"] != "normal"].reset_index(drop=True)
+    pd.testing.assert_frame_equal(mine, theirs, check_exact=False, rtol=1e-4)
+
+
+def stop_when(appears: Callable[[], bool], call: list[str], number: signal.Signals) -> int:
+    """Start a command, send a signal once something has appeared, return its exit code (negative: the signal)."""
+    with subprocess.Popen(call, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as child:
+        while not appears():
+            assert child.poll() is None, child.communicate()[1].decode()
+            os.sched_yield()
+        child.send_signal(number)
+        child.communicate()
+        return child.returncode
+
+
+def test_stopped_and_killed_it_goes_on_and_ends_with_the_same_results(
+    finished: StudyResult, tiny_study: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    call = [sys.executable, "-m", "whisperprobe", "run", str(tiny_study), "--out", str(out)]
+    base = out / "seed-1" / "models" / "base"
+    assert stop_when(base.exists, call, signal.SIGTERM) == 75
+    assert not (out / "report.html").exists()
+    probes = out / "seed-1" / "probes" / "base"
+    assert stop_when(probes.exists, call, signal.SIGKILL) == -signal.SIGKILL
+    assert not (out / "report.html").exists()
+    resumed = run_study(tiny_study, out)
+    assert resumed.comparison is not None
+    assert finished.comparison is not None
+    pd.testing.assert_frame_equal(
+        results(resumed.comparison), results(finished.comparison), check_exact=False, rtol=1e-4
+    )
+    assert [p for p in out.rglob(".*") if p.is_file() and not p.name.endswith("lock")] == []
+
+
+def test_only_one_kind_of_stages(tiny_study: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"probe\.base\.normal\.seed-1 needs .* which stage mask makes"):
+        run_study(tiny_study, tmp_path / "out", only="probe")
+    result = run_study(tiny_study, tmp_path / "out", only="mask")
+    assert result.comparison is result.report is None
+    assert sorted(p.name for p in result.out.iterdir() if not p.name.startswith(".")) == [
+        "corpus_hfloss", "corpus_normal", "study.json",
+    ]  # fmt: skip
+    with pytest.raises(InputError, match=r"unknown stage 'masks'.*'mask'"):
+        run_study(tiny_study, tmp_path / "out", only="masks")
+
+
+@pytest.fixture
+def copy_of_record(finished: StudyResult, tmp_path: Path) -> Path:
+    """A results folder as far as its record."""
+    out = tmp_path / "out"
+    out.mkdir()
+    shutil.copy(finished.out / "study.json", out)
+    return out
+
+
+def test_results_of_another_study_are_refused(tiny_study: Path, copy_of_record: Path) -> None:
+    before = (copy_of_record / "study.json").read_bytes()
+    other = with_changes(tiny_study, finetune={"max_steps": 3})
+    with pytest.raises(InputError, match=r"belongs to another study.*finetune\.max_steps: there 2, here 3"):
+        run_study(other, copy_of_record)
+    with pytest.raises(InputError, match=r"seeds: there \[1\], here \[2\]"):
+        run_study(with_changes(tiny_study, seeds=[2]), copy_of_record)
+    with pytest.raises(InputError, match=r"conditions\.use"):
+        run_study(with_changes(tiny_study, conditions={"use": ["hfloss", "normal"]}), copy_of_record)
+    assert (copy_of_record / "study.json").read_bytes() == before
+
+
+def test_title_and_further_seeds_may_change(tiny_study: Path, copy_of_record: Path) -> None:
+    changed = with_changes(tiny_study, seeds=[1, 2], report={"title": "Other"}, compare={"resamples": 300})
+    run_study(changed, copy_of_record, only="mask")
+    assert json.loads((copy_of_record / "study.json").read_text("utf-8"))["study"]["seeds"] == [1, 2]
+
+
+def test_a_folder_with_other_things_is_refused(tiny_study: Path, tmp_path: Path) -> None:
+    (tmp_path / "thesis.docx").touch()
+    with pytest.raises(InputError, match=r"not empty.*thesis\.docx"):
+        run_study(tiny_study, tmp_path)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["thesis.docx"]
+    file = tmp_path / "file"
+    file.touch()
+    with pytest.raises(InputError, match="cannot write results"):
+        run_study(tiny_study, file)
+
+
+def test_a_damaged_record_is_not_overwritten(tiny_study: Path, tmp_path: Path) -> None:
+    (tmp_path / "study.json").write_text('{"study": ', encoding="utf-8")
+    with pytest.raises(InputError, match=r"study\.json cannot be read"):
+        run_study(tiny_study, tmp_path)
+    assert (tmp_path / "study.json").read_text("utf-8") == '{"study": '
+
+
+def test_two_processes_do_not_work_on_one_folder(tiny_study: Path, tmp_path: Path) -> None:
+    import fcntl
+
+    with (tmp_path / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(WorkError, match="another process is at work"):
+            run_study(tiny_study, tmp_path)
+
+
+def test_report_command_writes_the_report_again(finished: StudyResult, capsys: pytest.CaptureFixture[str]) -> None:
+    assert finished.report is not None
+    finished.report.unlink()
+    assert run_app(app, ["report", str(finished.out), "--title", "Tones again"]) == 0
+    assert "Tones again" in finished.report.read_text("utf-8")
+    assert str(finished.report) in capsys.readouterr().out
+
+
+def test_run_command_says_what_was_found(
+    finished: StudyResult, tiny_study: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_app(app, ["run", str(tiny_study), "--out", str(finished.out)]) == 0
+    captured = capsys.readouterr()
+    assert "What was found" in captured.out
+    assert "3 models heard 4 recordings of 4 words under 2 conditions" in captured.out
+    assert f"report: {finished.report}" in captured.out
+    assert "wall time" in captured.out
+    assert "1 of 12  mask" in captured.err
+
+
+def test_compare_and_report_commands_without_a_study(
+    finished: StudyResult, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    probes = finished.out / "seed-1" / "probes"
+    runs = [f"{m}:{c}={probes / m / c}" for m, c in CELLS]
+    assert run_app(app, ["compare", *runs, "--out", str(tmp_path / "mine"), "--resamples", "200"]) == 0
+    assert "3 models heard 4 recordings" in capsys.readouterr().out
+    assert run_app(app, ["report", str(tmp_path / "mine")]) == 0
+    assert (tmp_path / "mine.html").is_file()
