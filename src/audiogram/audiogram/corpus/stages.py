@@ -58,7 +58,8 @@ _BUSY_SECONDS = 5.0  # how long the death of a worker of a killed run may take
 class StageReport:
     """What a stage has done, over the parts of this call's shard.
 
-    `rows_in` = `rows_out` + `failed`, where `rows_out` counts clips. `parts_skipped` were done before.
+    `rows_in` = `rows_out` + `failed`, all counted in clips; with several folders a clip that failed in one of them
+    counts as failed. `parts_skipped` were done before.
     """
 
     rows_in: int
@@ -161,10 +162,12 @@ def run_stage(
         check_stop()
     for out, manifest in zip(folders, manifests, strict=True):
         write_card(out, manifest, readme)
-    report = _report(folders[0], mine, done)
-    _check_failures(folders[0], everything, max_failures)
+    report = _report(folders, mine, done)
+    for out in folders:
+        _check_failures(out, everything, max_failures)
     if report.failed:
-        _log.warning("%s: %d of %d clips failed; see %s", name, report.failed, report.rows_in, folders[0] / FAILURES)
+        where = ", ".join(str(out / FAILURES) for out in folders)
+        _log.warning("%s: %d of %d clips failed; the reasons are in %s", name, report.failed, report.rows_in, where)
     return report
 
 
@@ -198,7 +201,7 @@ class _PartJob:
                 self.work(part, self._clips(reader, ids), writer)
                 if len(ids) != len(part):
                     raise WorkError(f"part {part.stem}: {len(ids)} of {len(part)} clips were read.")
-                if writer.failures:
+                if writer.failed:
                     reader.check_source()
                 writer.commit(ids)
         return _Outcome(part, held=True, done=True)
@@ -303,9 +306,14 @@ def _failed(out: Path, part: Part) -> int:
     return int(pq.read_metadata(part.failures(out)).num_rows)
 
 
-def _report(out: Path, parts: Sequence[Part], done: int) -> StageReport:
+def _report(outs: Sequence[Path], parts: Sequence[Part], done: int) -> StageReport:
+    import pyarrow.parquet as pq
+
     rows = sum(map(len, parts))
-    failed = sum(_failed(out, part) for part in parts)
+    failed = 0  # clips that failed in one folder or more
+    for part in parts:
+        files = [part.failures(out) for out in outs if _failed(out, part)]
+        failed += len({id for file in files for id in pq.read_table(file, columns=["id"])["id"].to_pylist()})
     return StageReport(rows, rows - failed, failed, done, len(parts) - done)
 
 

@@ -120,7 +120,7 @@ class PartWriter:
         ]
         self._vectors = [VectorFile(part.vectors(out)) for out in self.outs]
         self._ids: list[dict[str, None]] = [{} for _ in self.outs]  # in order of first appearance
-        self.failures: dict[str, str] = {}
+        self._failures: list[dict[str, str]] = [{} for _ in self.outs]
 
     def add(self, table: str, rows: Sequence[Mapping[str, Any]] | pa.Table, out: int = 0) -> None:
         """Append rows to a table of output folder number `out`.
@@ -150,19 +150,25 @@ class PartWriter:
         """Append rows, along the first axis, to the named arrays of output folder number `out`."""
         self._vectors[out].append(arrays)
 
-    def fail(self, id: str, error: object) -> None:
-        """Record that a clip could not be used, in every output folder; `error` says why, on one line."""
-        text = str(error) or type(error).__name__
-        self.failures.setdefault(id, " ".join(text.split()))
+    @property
+    def failed(self) -> bool:
+        """Whether any clip of the part has failed so far."""
+        return any(self._failures)
+
+    def fail(self, id: str, error: object, out: int | None = None) -> None:
+        """Record why a clip could not be used, on one line; in output folder number `out`, default in all."""
+        text = " ".join(str(error).split()) or type(error).__name__
+        for failures in self._failures if out is None else [self._failures[out]]:
+            failures.setdefault(id, text)
 
     def check(self, ids: Sequence[str]) -> None:
         """Raise `WorkError` unless the clips `ids` are all accounted for, once, in their order."""
         known = set(ids)
-        for done in self._ids:
+        for done, failures in zip(self._ids, self._failures, strict=True):
             expected = [i for i in ids if i in done]
-            lost = [i for i in ids if i not in done and i not in self.failures]
-            twice = [i for i in done if i in self.failures]
-            strange = [i for i in (*done, *self.failures) if i not in known]
+            lost = [i for i in ids if i not in done and i not in failures]
+            twice = [i for i in done if i in failures]
+            strange = [i for i in (*done, *failures) if i not in known]
             for what, which in (("neither kept nor failed", lost), ("both", twice), ("not of this part", strange)):
                 if which:
                     raise WorkError(f"part {self.part.stem}: {len(which)} clips are {what}, e.g. {which[0]!r}.")
@@ -173,9 +179,9 @@ class PartWriter:
         """Finish everything under dot-names, then give final names: data, vectors, and the failures last."""
         self.check(ids)
         marks = []
-        for out in self.outs:
+        for out, failures in zip(self.outs, self._failures, strict=True):
             mark = _Table(out / FAILURES / f"{self.part.stem}.parquet", FAILURES_SCHEMA)
-            mark.add([{"id": i, "error": self.failures[i]} for i in ids if i in self.failures])
+            mark.add([{"id": i, "error": failures[i]} for i in ids if i in failures])
             marks.append(mark)
         try:
             for tables in self._tables:

@@ -1,0 +1,118 @@
+"""The command `audiogram mask`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from audiogram.console import configure, is_quiet
+from audiogram.errors import InputError
+
+__all__ = ["mask"]
+
+
+def mask(
+    source: Annotated[Path, typer.Argument(metavar="SOURCE", help="Folder of audio, or Parquet.", show_default=False)],
+    out_base: Annotated[
+        Path | None,
+        typer.Argument(metavar="[OUT_BASE]", help="Beginning of the output folders' names; default SOURCE."),
+    ] = None,
+    condition: Annotated[
+        list[str] | None,
+        typer.Option("--condition", "-c", metavar="NAME", help="A condition; may be repeated. Default: all built-in."),
+    ] = None,
+    workers: Annotated[int, typer.Option("--workers", "-j", metavar="N", help="Processes.")] = 1,
+    shard: Annotated[
+        str | None, typer.Option("--shard", metavar="I/N", help="Only the parts I modulo N, I from 0: one per task.")
+    ] = None,
+    splits: Annotated[
+        list[str] | None, typer.Option("--splits", metavar="NAME", help="A split; may be repeated. Default: all.")
+    ] = None,
+    max_samples: Annotated[
+        int | None, typer.Option("--max-samples", metavar="N", help="A seeded sample of N clips of every split.")
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", help="Seed of --max-samples and of the split.")] = 0,
+    sample_rate: Annotated[int, typer.Option("--sample-rate", metavar="HZ", help="Rate of the output.")] = 16_000,
+    sound_format: Annotated[
+        str, typer.Option("--format", metavar="FORMAT", help="flac24, flac16, wav or wav32f.")
+    ] = "flac24",
+    max_seconds: Annotated[
+        float, typer.Option("--max-seconds", metavar="S", help="Longer clips are failures.")
+    ] = 300.0,
+    max_failures: Annotated[
+        float, typer.Option("--max-failures", metavar="SHARE", help="Highest share of failures in a split.")
+    ] = 0.05,
+    rows_per_part: Annotated[int, typer.Option("--rows-per-part", metavar="N", help="Clips in one file.")] = 256,
+    text_pattern: Annotated[
+        str | None,
+        typer.Option(
+            "--text-pattern", metavar="REGEX", help="Named groups of the file names become columns, text too."
+        ),
+    ] = None,
+    text_map: Annotated[
+        list[str] | None,
+        typer.Option("--text-map", metavar="OLD=NEW", help="Replace a text, e.g. 0=zero; may be repeated."),
+    ] = None,
+    split_column: Annotated[
+        str | None, typer.Option("--split-column", metavar="COLUMN", help="Divide anew by this column, e.g. speaker.")
+    ] = None,
+    test: Annotated[
+        list[str] | None,
+        typer.Option("--test", metavar="VALUE", help="Value of --split-column for the test split; may be repeated."),
+    ] = None,
+    validation: Annotated[
+        float, typer.Option("--validation", metavar="SHARE", help="Share for validation where --split-column divides.")
+    ] = 0.1,
+    log_level: Annotated[
+        str, typer.Option("--log-level", metavar="LEVEL", help="debug, info, warning or error.")
+    ] = "info",
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
+) -> None:
+    """Write a corpus as it is heard through one or more conditions.
+
+    Every condition gets a folder OUT_BASE_NAME of Parquet files that `datasets.load_dataset` reads. Stopped in any
+    way, the same command goes on where it was. Bad clips never stop it: they are in OUT_BASE_NAME/failures.
+    """
+    configure(log_level=log_level, quiet=quiet, debug=debug)
+    from audiogram.corpus.mask import mask_corpus
+    from audiogram.corpus.selection import SplitRule
+
+    if test and split_column is None:
+        raise InputError("--test needs --split-column: the column whose values it lists.")
+    if split_column is not None and not test:
+        raise InputError(f"--split-column {split_column} needs --test: the values that make up the test split.")
+    split = SplitRule(split_column, tuple(test or ()), validation, seed) if split_column is not None else None
+    folders = mask_corpus(
+        source,
+        out_base,
+        condition or None,
+        workers=workers,
+        shard=shard,
+        splits=splits or None,
+        max_samples=max_samples,
+        sample_rate=sample_rate,
+        format=sound_format,
+        seed=seed,
+        max_failures=max_failures,
+        max_seconds=max_seconds,
+        rows_per_part=rows_per_part,
+        text_pattern=text_pattern,
+        text_map=_pairs(text_map or []),
+        split=split,
+    )
+    if not is_quiet():
+        for name, folder in folders.items():
+            typer.echo(f"{name}: {folder}")
+
+
+def _pairs(texts: list[str]) -> dict[str, str] | None:
+    pairs = {}
+    for text in texts:
+        old, equals, new = text.partition("=")
+        if not equals or not old or not new:
+            raise InputError(f"--text-map {text!r} is not of the form OLD=NEW, e.g. 0=zero.")
+        pairs[old] = new
+    return pairs or None

@@ -1,0 +1,272 @@
+"""`mask_corpus`: a corpus as it sounds through one or more conditions, from one decode and one forward transform."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from audiogram.corpus.clips import MAX_SECONDS, Clip
+from audiogram.corpus.layout import Part
+from audiogram.corpus.manifest import is_complete
+from audiogram.corpus.sources import Corpus, SplitRule, open_corpus
+from audiogram.errors import InputError, StoppedError, WorkError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from audiogram.corpus.writer import PartWriter
+    from audiogram.listening import Condition
+
+__all__ = ["audio_schema", "mask_corpus"]
+
+_BITS = {"flac24": 24, "flac16": 16, "wav": 16}
+_ENDINGS = {"flac24": ".flac", "flac16": ".flac"}
+
+
+def mask_corpus(
+    source: str | Path | Corpus,
+    out_base: str | Path | None = None,
+    conditions: Sequence[str | Condition] | None = None,
+    *,
+    workers: int = 1,
+    shard: str | tuple[int, int] | None = None,
+    splits: Sequence[str] | None = None,
+    max_samples: int | None = None,
+    sample_rate: int = 16_000,
+    format: str = "flac24",
+    seed: int = 0,
+    max_failures: float = 0.05,
+    max_seconds: float = MAX_SECONDS,
+    rows_per_part: int = 256,
+    text_pattern: str | None = None,
+    text_map: Mapping[Any, str] | None = None,
+    split: SplitRule | None = None,
+) -> dict[str, Path]:
+    """Write a corpus as it is heard through conditions: one folder ``OUT_BASE_{condition}`` for each.
+
+    Every folder is a row stage's output: Parquet with the columns ``id``, ``audio``, ``text`` and all columns of the
+    source, which `datasets.load_dataset` and `open_corpus` read. A clip that cannot be used is a row of its
+    ``failures``, with the reason: it is missing, empty, unreadable, longer than `max_seconds`, NaN or infinite; it is
+    silent and the condition normalises; filtered, it would be clipped by `format`, or fall below its last bit
+    throughout. Channels are averaged. A silent clip stays a silent clip where nothing is normalised.
+
+    Parameters
+    ----------
+    source : path or Corpus
+        What `open_corpus` reads.
+    out_base : path, optional
+        Beginning of the folders' names; default the source's.
+    conditions : sequence of str or Condition, optional
+        Through what; default the built-in ones.
+    workers : int, default 1
+        Processes.
+    shard : str or (int, int), optional
+        ``"I/N"``: only the parts whose number is I modulo N.
+    splits : sequence of str, optional
+        Which splits; default all.
+    max_samples : int, optional
+        At most so many clips of every split, drawn by `seed`.
+    sample_rate : int, default 16000
+        Rate in Hz at which the conditions are applied and the sound is written.
+    format : {"flac24", "flac16", "wav", "wav32f"}, default "flac24"
+        How the sound is stored.
+    seed : int, default 0
+        Seed of `max_samples`.
+    max_failures : float, default 0.05
+        Highest share of failures in a split, 0 to 1.
+    max_seconds : float, default 300
+        Longest clip, in s.
+    rows_per_part : int, default 256
+        Clips in one file.
+    text_pattern, text_map, split
+        See `open_corpus`.
+
+    Returns
+    -------
+    dict of str to Path
+        The folder of each condition.
+
+    Raises
+    ------
+    InputError
+        A wrong argument, or a folder that belongs to another run.
+    WorkError
+        Too many failures, a full disk, a worker that died; what was written stays.
+    StoppedError
+        A signal asked to stop.
+    """
+    from audiogram import listening, sound
+    from audiogram.corpus.stages import run_stage
+
+    corpus = open_corpus(source, text_pattern=text_pattern, text_map=text_map, split=split)
+    corpus = corpus.sample(max_samples, seed)
+    if not max_seconds > 0:
+        raise InputError(f"--max-seconds {max_seconds}: above 0.")
+    sound.encode(np.zeros(16, np.float32), sample_rate, format)  # refuses a wrong format or rate before any work
+    chosen = [listening.condition(c) if isinstance(c, str) else c for c in (conditions or listening.conditions())]
+    _check_names(chosen)
+    base = str(Path(out_base) if out_base is not None else corpus.root)
+    folders = {condition.name: Path(f"{base}_{condition.name}") for condition in chosen}
+    # A folder that is finished is only compared with what is asked for, not made again beside the others.
+    finished = [c for c in chosen if is_complete(folders[c.name])]
+    for group in (finished, [c for c in chosen if c not in finished]):
+        if group:
+            run_stage(
+                "mask",
+                options={"sample_rate": sample_rate, "format": format, "max_seconds": max_seconds},
+                corpus=corpus,
+                outs=[folders[c.name] for c in group],
+                work=_Mask(tuple(group), sample_rate, format, max_seconds),
+                schemas={"data": audio_schema(corpus, sample_rate)},
+                rows_per_part=rows_per_part,
+                shard=shard,
+                workers=workers,
+                splits=splits,
+                max_failures=max_failures,
+                extra_manifest=[{"condition": c.to_dict(), "plugin": c.versions()} for c in group],
+                readme=_card,
+                label=f"masking ({', '.join(c.name for c in group)})",
+            )
+    return folders
+
+
+def audio_schema(corpus: Corpus, sample_rate: int) -> pa.Schema:
+    """Return the columns of a corpus of sound: ``id``, ``audio``, ``text``, then those of the source.
+
+    The metadata tells `datasets` that ``audio`` is an Audio feature.
+    """
+    import json
+
+    import pyarrow as pa
+
+    source = corpus.schema()
+    audio = pa.field("audio", pa.struct([("bytes", pa.binary()), ("path", pa.string())]))
+    rest = [field for field in source if field.name not in ("id", "text")]
+    features = {"audio": {"sampling_rate": sample_rate, "_type": "Audio"}}
+    return pa.schema(
+        [source.field("id"), audio, source.field("text"), *rest],
+        metadata={"huggingface": json.dumps({"info": {"features": features}})},
+    )
+
+
+@dataclass(frozen=True)
+class _Mask:
+    """Masks the clips of one part."""
+
+    conditions: tuple[Condition, ...]
+    sample_rate: int
+    format: str
+    max_seconds: float
+
+    def __call__(self, part: Part, clips: Iterable[Clip], writer: PartWriter) -> None:
+        for clip in clips:
+            try:
+                x = self._hear(clip)
+            except InputError as error:
+                writer.fail(clip.id, error)
+                continue
+            for out, heard in enumerate(self._apply(x)):
+                try:
+                    if isinstance(heard, Exception):
+                        raise heard
+                    encoded = self._encode(x, heard, self.conditions[out])
+                except (WorkError, StoppedError):
+                    raise
+                except Exception as error:
+                    writer.fail(clip.id, _reason(error), out=out)
+                    continue
+                name = clip.id + _ENDINGS.get(self.format, ".wav")
+                row = {"id": clip.id, "audio": {"bytes": encoded, "path": name}, "text": clip.text, **clip.metadata}
+                writer.add("data", [row], out=out)
+
+    def _hear(self, clip: Clip) -> npt.NDArray[np.float32]:
+        from audiogram import sound
+
+        x, rate = clip.audio(self.max_seconds)
+        x = sound.resample(x, rate, self.sample_rate)
+        if not len(x):
+            raise InputError(f"shorter than one sample at {self.sample_rate} Hz.")
+        return x
+
+    def _apply(self, x: npt.NDArray[np.float32]) -> Sequence[Any]:
+        """The clip through every condition; where one fails, its exception in its place."""
+        from audiogram.listening import apply_conditions
+
+        silent = not x.any()
+        left = [c for c in self.conditions if not (silent and c.normalise != "none")]
+        heard: dict[str, Any] = {
+            c.name: InputError(f"silent: every sample is 0, which cannot be normalised to {c.normalise!r}.")
+            for c in self.conditions
+            if c not in left
+        }
+        try:
+            if left:
+                heard.update(zip([c.name for c in left], apply_conditions(x, self.sample_rate, left), strict=True))
+        except Exception:
+            for c in left:
+                try:
+                    heard[c.name] = c(x, self.sample_rate)
+                except Exception as error:
+                    heard[c.name] = error
+        return [heard[c.name] for c in self.conditions]
+
+    def _encode(self, x: npt.NDArray[np.float32], y: npt.NDArray[np.float32], condition: Condition) -> bytes:
+        from audiogram import sound
+
+        peak = float(np.max(np.abs(y)))
+        if not np.isfinite(peak):
+            raise InputError(f"the filter {condition.filter!r} made it NaN or infinite.")
+        bits = _BITS.get(self.format)
+        if bits is not None:
+            if peak > 1 + 1e-6:
+                raise InputError(
+                    f"peaks at {peak:.3g} of full scale after {condition.name!r}, which {self.format} would clip. Use "
+                    "--format wav32f, or a condition that normalises."
+                )
+            if peak <= 0.5**bits and x.any():
+                raise InputError(
+                    f"would become silence: it peaks at {peak:.3g} of full scale after {condition.name!r}, below half "
+                    f"of the last of {bits} bits. Use --format wav32f, or a condition that normalises."
+                )
+        return sound.encode(np.asarray(y), self.sample_rate, self.format)
+
+
+def _reason(error: Exception) -> str:
+    return str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
+
+
+def _check_names(conditions: Sequence[Condition]) -> None:
+    names = [condition.name for condition in conditions]
+    for name in names:
+        if not re.fullmatch(r"[\w.+-]+", name):
+            raise InputError(
+                f"condition name {name!r} cannot be part of a folder's name; use letters, digits, '-', '_'."
+            )
+        if names.count(name) > 1:
+            raise InputError(
+                f"condition {name!r} is given {names.count(name)} times; every condition needs its own name."
+            )
+
+
+def _card(manifest: Mapping[str, Any]) -> str:
+    condition, options, source = manifest["condition"], manifest["options"], manifest["input"]
+    ear = condition["audiogram"]
+    rows = "\n".join(
+        f"| {frequency:g} | {threshold:g} |"
+        for frequency, threshold in zip(ear["frequencies"], ear["thresholds"], strict=True)
+    )
+    return (
+        f"# {Path(source['source']).name}, heard through `{condition['name']}`\n\n"
+        f"Every clip of the source, filtered with `{condition['filter']}` (normalisation: "
+        f"{condition['normalise']}), at {options['sample_rate']} Hz, stored as {options['format']}. "
+        "Whether the clips may be passed on follows from the source's licence.\n\n"
+        f"| Hz | dB HL |\n| --- | --- |\n{rows}\n\n"
+        "```python\nimport datasets\nfrom audiogram.corpus import open_corpus\n\n"
+        'datasets.load_dataset("this folder")\nopen_corpus("this folder")\n```\n'
+    )
