@@ -170,8 +170,8 @@ def test_a_file_that_is_not_there_or_no_toml(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="is a folder"):
         read_study(tmp_path)
     broken = tmp_path / "broken.toml"
-    broken.write_text("name = 'x", encoding="utf-8")
-    with pytest.raises(InputError, match=r"not valid TOML.*line 1"):
+    broken.write_text("a = 1\nb = = 2\n", encoding="utf-8")
+    with pytest.raises(InputError, match=r"not valid TOML.*line 2"):
         read_study(broken)
     broken.write_bytes(b"name = '\xff'")
     with pytest.raises(InputError, match="not UTF-8"):

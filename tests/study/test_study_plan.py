@@ -77,7 +77,7 @@ def test_masks_with_noise_are_made_for_every_seed(tiny_study: Path) -> None:
     stages = planned(tiny_study, seeds=[1, 2], conditions={"use": ["normal", "noisy"], "noisy": noisy})
     check_graph(stages)
     assert names(stages, "mask") == ["mask", "mask.seed-1", "mask.seed-2"]
-    assert stages.stage("mask.seed-2").options["seed"] == 2
+    assert [stages.stage(f"mask.seed-{s}").options["conditions"][0]["noise"]["seed"] for s in (1, 2)] == [1, 2]
     assert "mask.seed-2" in stages.stage("finetune.noisy.seed-2").after
 
 

@@ -14,7 +14,7 @@ from whisperprobe.study_schema import check_table, describe, read_toml
 if TYPE_CHECKING:
     from audiogram.listening import Condition
 
-__all__ = ["Study", "draws_noise", "read_study"]
+__all__ = ["Study", "draws_noise", "read_study", "repeated"]
 
 BUILT_IN = ("normal", "lfloss", "hfloss")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
@@ -255,7 +255,7 @@ def _conditions(values: Mapping[str, Any], directory: Path, file: str) -> tuple[
 
 def _condition(name: str, definition: Mapping[str, Any], directory: Path, file: str) -> Condition:
     from audiogram import Condition
-    from audiogram.thresholds import parse_audiogram
+    from audiogram.standard_audiograms import parse_audiogram
 
     keys = [f.name for f in fields(Condition)]
     for key in definition:
@@ -266,12 +266,12 @@ def _condition(name: str, definition: Mapping[str, Any], directory: Path, file: 
         raise InputError(f"{file}: [conditions.{name}] says name = {values['name']!r}. Leave that key out.")
     if "audiogram" not in values:
         raise InputError(f"{file}: [conditions.{name}] lacks the key 'audiogram': a preset, a file, or thresholds.")
-    if isinstance(values["audiogram"], str):
-        beside = directory / values["audiogram"]
-        values["audiogram"] = parse_audiogram(str(beside) if beside.is_file() else values["audiogram"]).to_dict()
     if isinstance(values.get("noise"), Mapping) and isinstance(values["noise"].get("file"), str):
         values["noise"] = {**values["noise"], "file": str(directory / values["noise"]["file"])}
     try:
+        if isinstance(values["audiogram"], str):
+            beside = directory / values["audiogram"]
+            values["audiogram"] = parse_audiogram(str(beside) if beside.is_file() else values["audiogram"]).to_dict()
         return Condition.from_dict(values)
     except AudiogramError as error:
         raise type(error)(f"[conditions.{name}] of {file}: {error}") from error
@@ -282,3 +282,13 @@ def draws_noise(condition: Condition) -> bool:
     from audiogram import get_filter
 
     return condition.noise is not None or bool(getattr(get_filter(condition.filter), "adds_noise", False))
+
+
+def repeated(condition: Condition, seed: int) -> Condition:
+    """Return the condition of one repetition of a study: its noise drawn with its own seed plus the study's."""
+    plain = condition.to_dict()
+    if condition.noise is not None:
+        condition = replace(condition, noise={**plain["noise"], "seed": plain["noise"].get("seed", 0) + seed})
+    if draws_noise(replace(condition, noise=None)) and isinstance(plain["options"].get("seed"), int):
+        condition = replace(condition, options={**plain["options"], "seed": plain["options"]["seed"] + seed})
+    return condition

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from audiogram.errors import InputError
-from whisperprobe.study_file import Study, draws_noise, read_study
+from whisperprobe.study_file import Study, draws_noise, read_study, repeated
 from whisperprobe.study_schema import ARCHITECTURE
 
 if TYPE_CHECKING:
@@ -175,6 +175,9 @@ class _Planner:
     def _masked(self, condition: str, seed: int) -> str:
         return str(self._folder(self._seed_of(condition, seed)) / f"corpus_{condition}")
 
+    def _heard(self, condition: Condition, seed: int | None) -> Condition:
+        return repeated(condition, seed) if seed is not None and condition.name in self.noisy else condition
+
     def _mask(self, conditions: list[Condition], seed: int | None) -> None:
         if not conditions:
             return
@@ -183,12 +186,11 @@ class _Planner:
         options: dict[str, Any] = {
             "corpus": self.corpus,
             "out_base": str(base),
-            "conditions": [c.to_dict() for c in conditions],
+            "conditions": [self._heard(c, seed).to_dict() for c in conditions],
         }
         options |= {
             key: table[key] for key in ("splits", "sample_rate", "format", "max_failures", "workers") if key in table
         }
-        options["seed"] = seed or 0
         name = "mask" if seed is None else f"mask.seed-{seed}"
         self._add(name, "mask", options, [self.corpus["source"]], [f"{base}_{c.name}" for c in conditions])
 
@@ -243,17 +245,14 @@ class _Planner:
         condition = None
         if not self.own_corpus:
             corpus = self._source(table)
-            condition = next((c.to_dict() for c in self.study.conditions if c.name == heard), None)
+            condition = next((self._heard(c, seed).to_dict() for c in self.study.conditions if c.name == heard), None)
         else:
             corpus = self.corpus if heard == UNMASKED else {"source": self._masked(heard, seed)}
         if self.own_corpus and "max_samples" in table:
             corpus = {**corpus, "max_samples": table["max_samples"]}
         options = {"corpus": corpus, "out": out, "model": model, "condition": condition, "seed": seed} | self._spoken()
-        options |= {
-            key: table[key]
-            for key in ("splits", "top_k", "batch_size", "vectors", "max_failures", "device")
-            if key in table
-        }
+        given = ("splits", "top_k", "batch_size", "vectors", "max_failures", "device", "dtype", "max_new_tokens")
+        options |= {key: table[key] for key in given if key in table}
         name = f"probe.{label}.{heard}" + ("" if shared else f".seed-{seed}")
         self._add(name, "probe", options, [corpus["source"], model], [out])
         self.runs.append({"path": out, "model": label, "condition": heard, "seed": seed})

@@ -196,6 +196,8 @@ TABLES: dict[str, dict[str, Key]] = {
         "batch_size": _whole(1, 16),
         "vectors": _one_of("greedy", "both", "none", default="greedy"),
         "device": _text("the name of a device, e.g. 'auto', 'cpu' or 'cuda'", "auto"),
+        "dtype": _text("the name of a number format, e.g. 'float32' or 'bfloat16'"),
+        "max_new_tokens": _whole(1),
     },
     "compare": {
         "resamples": _whole(100, 2000),

@@ -12,9 +12,8 @@ from audiogram.errors import WorkError
 from whisperprobe.study_plan import StagePlan
 
 if TYPE_CHECKING:
-    from audiogram.listening import Condition
-
     from audiogram.corpus.sources import Corpus
+    from audiogram.listening import Condition
     from whisperprobe.probing.probe import Probe
 
 _LOG = logging.getLogger(__name__)
@@ -92,7 +91,8 @@ def _probe(options: dict[str, Any], loaded: dict[str, Probe]) -> None:
     given = dict(options)
     corpus, out, condition = _open(given.pop("corpus")), given.pop("out"), given.pop("condition")
     given["splits"] = tuple(given["splits"]) if "splits" in given else None
-    how = {name: given.pop(name) for name in ("device", "language", "task")}
+    of_model = ("device", "dtype", "language", "task", "max_new_tokens")
+    how = {name: given.pop(name) for name in of_model if name in given}
     model = given.pop("model")
     if model not in loaded:
         loaded.clear()  # one model at a time: they may be large

@@ -136,28 +136,33 @@ def _unadapted(comparison: Comparison, reference: str, others: Sequence[str]) ->
         return []
     best = cells.index((BASE, reference))
     accuracy, surprisal = comparison.bootstrap("correct"), comparison.bootstrap("word_surprisal")
+    before = _bits(surprisal.estimates[best])
     sentences = [
         f"Under {reference}, the unadapted model understood {_percent(accuracy.estimates[best])} of the recordings"
-        f"{_range(*accuracy.interval(best))}; the spoken word carried {_bits(surprisal.estimates[best])} of surprisal."
+        f"{_range(*accuracy.interval(best))}; the mean surprisal of the spoken word was {before}."
     ]
     for condition in others:
         if (BASE, condition) not in cells:
             continue
         here = cells.index((BASE, condition))
-        change, low, high = accuracy.difference(best, here)
-        if not math.isfinite(change):
-            continue
-        if low <= 0 <= high or not math.isfinite(low):
-            verdict = f"{abs(100 * change):.1f} percentage points {'less' if change < 0 else 'more'}, which so few or so even words do not settle"
-        else:
-            bounds = sorted((abs(100 * low), abs(100 * high)))
-            verdict = f"{abs(100 * change):.1f} percentage points {'less' if change < 0 else 'more'} ({bounds[0]:.1f} to {bounds[1]:.1f})"
         sentences.append(
             f"Under {condition}, it understood {_percent(accuracy.estimates[here])}"
-            f"{_range(*accuracy.interval(here))}: {verdict}; mean surprisal went from "
-            f"{_bits(surprisal.estimates[best])} to {_bits(surprisal.estimates[here])}."
+            f"{_range(*accuracy.interval(here))}, {_change(*accuracy.difference(best, here))}; mean surprisal went from "
+            f"{before} to {_bits(surprisal.estimates[here])}."
         )
     return sentences
+
+
+def _change(change: float, low: float, high: float) -> str:
+    if not math.isfinite(change):
+        return "which cannot be compared"
+    text = f"{abs(100 * change):.1f} percentage points {'less' if change < 0 else 'more'}"
+    if not math.isfinite(low):
+        return f"{text} (too few words for an interval)"
+    if low <= 0 <= high:
+        return f"{text}, a difference that these words do not settle ({100 * low:+.1f} to {100 * high:+.1f})"
+    bounds = sorted((abs(100 * low), abs(100 * high)))
+    return f"{text} ({bounds[0]:.1f} to {bounds[1]:.1f})"
 
 
 def _adapted(comparison: Comparison, condition: str, reference: str) -> list[str]:
@@ -165,16 +170,19 @@ def _adapted(comparison: Comparison, condition: str, reference: str) -> list[str
         return []
     here = comparison.cells.index((condition, condition))
     accuracy = comparison.bootstrap("correct")
+    surprisal = comparison.bootstrap("word_surprisal").estimates[here]
     text = (
         f"Fine-tuned on {condition}, the model understood {_percent(accuracy.estimates[here])} of what it heard "
-        f"through {condition}{_range(*accuracy.interval(here))}"
+        f"through {condition}{_range(*accuracy.interval(here))}, at {_bits(surprisal)} of surprisal"
     )
     won = recovery(comparison, condition, reference)
     if won is None:
         return [text + "."]
-    share = f"{100 * won.share:.0f} %" if won.share > 0 else "none"
-    bounds = f" ({100 * won.low:.0f} to {100 * won.high:.0f} %)" if won.share > 0 and math.isfinite(won.low) else ""
-    return [f"{text}: {share}{bounds} of the drop was recovered."]
+    if won.share <= 0:
+        return [f"{text}: nothing of the drop was recovered."]
+    bounds = f", {100 * won.low:.0f} to {100 * won.high:.0f} %" if math.isfinite(won.low) else ""
+    whole = "all" if won.share >= 0.995 else "most" if won.share > 0.5 else "some"
+    return [f"{text}: {whole} of the drop was recovered ({100 * won.share:.0f} %{bounds})."]
 
 
 def _transfer(comparison: Comparison, order: Sequence[str]) -> list[str]:
@@ -187,10 +195,10 @@ def _transfer(comparison: Comparison, order: Sequence[str]) -> list[str]:
             part = f"{_percent(accuracy.estimates[comparison.cells.index((model, condition))])} under {condition}"
             if (BASE, condition) in comparison.cells:
                 before = accuracy.estimates[comparison.cells.index((BASE, condition))]
-                part += f" (unadapted {_percent(before)})"
+                part += f" (unadapted: {_percent(before)})"
             parts.append(part)
         if parts:
-            sentences.append(f"What it learnt elsewhere: the model tuned on {model} understood {_and(parts)}.")
+            sentences.append(f"Elsewhere, the model tuned on {model} understood {_and(parts)}.")
     return sentences
 
 
@@ -204,8 +212,8 @@ def _suffering(comparison: Comparison, condition: str, reference: str) -> list[s
     words = []
     for row in table.itertuples():
         heard = f", heard as “{row.confusion}”" if isinstance(row.confusion, str) else ""
-        words.append(f"“{row.word}” ({_percent(row.accuracy_reference)} to {_percent(row.accuracy)}{heard})")
-    return [f"The unadapted model lost most under {condition}: {_and(words)}."]
+        words.append(f"“{row.word}” ({100 * row.accuracy_reference:.0f} % to {100 * row.accuracy:.0f} %{heard})")
+    return [f"The words that suffered most under {condition}: {_and(words)}."]
 
 
 def _percent(share: float) -> str:

@@ -15,7 +15,7 @@ from plotly.subplots import make_subplots
 from audiogram.errors import InputError
 from whisperprobe.comparison.result import BASE, Comparison
 from whisperprobe.comparison.summary import worst_words
-from whisperprobe.report.palette import DASHES, SCALE, SYMBOLS, condition_colours, model_name
+from whisperprobe.report.palette import DASHES, SCALE, SYMBOLS, cell_ink, condition_colours, model_name
 
 __all__ = [
     "audiogram_chart", "distribution_chart", "matrix_chart", "read_training", "training_chart", "words_chart",
@@ -55,27 +55,32 @@ def audiogram_chart(conditions: Sequence[Any]) -> go.Figure:
 
 def matrix_chart(comparison: Comparison, order: Sequence[str]) -> go.Figure:
     """Cross-condition matrix: word accuracy and mean surprisal of the spoken word, each cell with its interval."""
-    figure = make_subplots(cols=2, subplot_titles=("Word accuracy (%)", "Surprisal of the spoken word (bits)"))
+    titles = ("Word accuracy (%)", "Surprisal of the spoken word (bits)")
+    figure = make_subplots(cols=2, horizontal_spacing=0.04, subplot_titles=titles)
+    models = comparison.models
     panels = (("correct", 100.0, False, 1), ("word_surprisal", 1.0, True, 2))
     for measure, scale, reverse, column in panels:
         table = comparison.matrix(measure).set_index(["model", "condition"])
-        cells = [[(m, c) for c in order] for m in comparison.models]
-        mean = [[_number(table, cell, "mean", scale) for cell in row] for row in cells]
-        text = [[_cell_text(table, cell, scale) for cell in row] for row in cells]
-        hover = [[_cell_hover(table, cell, measure) for cell in row] for row in cells]
+        mean = [[_number(table, (m, c), "mean", scale) for c in order] for m in models]
         top = 100.0 if measure == "correct" else max([v for row in mean for v in row if v is not None] or [1.0])
+        top = max(top, 1e-9)
         figure.add_heatmap(
-            x=[_plain(c) for c in order], y=[_plain(model_name(m)) for m in comparison.models], z=mean, text=text,
-            customdata=hover,
-            texttemplate="%{text}", hovertemplate="%{customdata}<extra></extra>", colorscale=SCALE,
-            reversescale=reverse, zmin=0, zmax=max(top, 1e-9), showscale=False, xgap=3, ygap=3, row=1, col=column,
+            x=[_plain(c) for c in order], y=[_plain(model_name(m)) for m in models], z=mean,
+            customdata=[[_cell_hover(table, (m, c), measure) for c in order] for m in models],
+            hovertemplate="%{customdata}<extra></extra>", colorscale=SCALE,
+            reversescale=reverse, zmin=0, zmax=top, showscale=False, xgap=3, ygap=3, row=1, col=column,
         )  # fmt: skip
+        for i, j in np.ndindex(len(models), len(order)):
+            figure.add_annotation(
+                x=j, y=i, text=_cell_text(table, (models[i], order[j]), scale), showarrow=False,
+                font={"color": cell_ink(mean[i][j], top, reverse=reverse), "size": 15}, row=1, col=column,
+            )  # fmt: skip
     figure.update_xaxes(title="What it hears", showline=False, ticks="", showgrid=False)
-    figure.update_yaxes(autorange="reversed", showline=False, ticks="", showgrid=False)
-    figure.update_yaxes(title="Who listens", row=1, col=1)
+    figure.update_yaxes(autorange="reversed", showline=False, ticks="", showgrid=False, automargin=True)
+    figure.update_yaxes(title={"text": "Who listens", "standoff": 12}, row=1, col=1)
     figure.update_yaxes(showticklabels=False, row=1, col=2)
-    height = 150 + 72 * len(comparison.models)
-    figure.update_layout(height=height, margin={"l": 120, "r": 10, "t": 50, "b": 60}, dragmode=False)
+    height = 140 + 72 * len(models)
+    figure.update_layout(height=height, margin={"l": 60, "r": 10, "t": 40, "b": 60}, dragmode=False)
     return figure
 
 
@@ -107,7 +112,7 @@ def distribution_chart(comparison: Comparison, order: Sequence[str]) -> go.Figur
                 hovertemplate="rank ≤ %{x:.1f}: %{y:.0f} %<extra>" + label + "</extra>", row=1, col=2,
             )  # fmt: skip
     figure.update_yaxes(title="Surprisal (bits)", rangemode="tozero", row=1, col=1)
-    figure.update_xaxes(title="Mean rank of the word's tokens (1 = the model's first choice)", type="log", row=1, col=2)
+    figure.update_xaxes(title="Mean rank of the word's tokens (1 = first choice)", type="log", row=1, col=2)
     figure.update_yaxes(title="Recordings at or below (%)", range=[0, 102], row=1, col=2)
     figure.update_layout(
         height=460, violinmode="overlay", violingap=0, dragmode=False, margin={"l": 60, "r": 20, "t": 50, "b": 110},

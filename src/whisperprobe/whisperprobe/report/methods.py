@@ -13,7 +13,7 @@ __all__ = ["describe_condition", "limits", "methods_text"]
 def describe_condition(condition: Any) -> dict[str, str]:
     """One row of the table of conditions: its audiogram and its filter in words."""
     ear = condition.audiogram
-    pairs = ", ".join(f"{_frequency(f)}: {t:g}" for f, t in zip(ear.frequencies, ear.thresholds, strict=True))
+    pairs = ", ".join(f"{_frequency(f)}:\u00a0{t:g}" for f, t in zip(ear.frequencies, ear.thresholds, strict=True))
     options = dict(condition.options or {})
     level, noise = getattr(condition, "level", None), getattr(condition, "noise", None)
     return {
@@ -90,7 +90,7 @@ def methods_text(comparison: Comparison, versions: Mapping[str, str]) -> list[st
 
 
 def _frequency(hertz: float) -> str:
-    return f"{hertz / 1000:g} kHz" if hertz >= 1000 else f"{hertz:g} Hz"
+    return f"{hertz / 1000:g}\u00a0kHz" if hertz >= 1000 else f"{hertz:g}\u00a0Hz"
 
 
 def _words(value: Any) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 from whisperprobe.comparison.result import BASE
 
-__all__ = ["SYMBOLS", "THEMES", "condition_colours", "model_name"]
+__all__ = ["DASHES", "SCALE", "SYMBOLS", "THEMES", "cell_ink", "condition_colours", "model_name"]
 
 # Contrast of at least 3:1 on white and on #14181f; hues of the Okabe-Ito set, which dichromats tell apart.
 _COLOURS = ("#2f7fc1", "#d1661f", "#1f9070", "#b0609a", "#a17d12", "#6a6fd1", "#c4505a", "#5c8a2e")
@@ -32,6 +32,20 @@ def model_name(model: str) -> str:
     ('unadapted', 'tuned on hfloss')
     """
     return "unadapted" if model == BASE else f"tuned on {model}"
+
+
+def cell_ink(value: float | None, top: float, *, reverse: bool) -> str:
+    """Black or white, whichever stands out on the colour of a value in [0, top]; grey where there is none.
+
+    Examples
+    --------
+    >>> cell_ink(95.0, 100.0, reverse=False), cell_ink(5.0, 100.0, reverse=False), cell_ink(0.0, 9.0, reverse=True)
+    ('#10151c', '#ffffff', '#10151c')
+    """
+    if value is None:
+        return "#7d8895"
+    share = value / top
+    return "#10151c" if (1 - share if reverse else share) > 0.45 else "#ffffff"  # cividis is grey near 0.45
 
 
 def _theme(ink: str, soft: str, grid: str, paper: str) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from whisperprobe.comparison.result import Comparison
-from whisperprobe.report.palette import SCALE, model_name
+from whisperprobe.report.palette import SCALE, cell_ink, model_name
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -45,12 +45,11 @@ def matrix_figure(comparison: Comparison, condition_order: Sequence[str] | None 
         columns = table.reindex([(m, c) for m in models for c in conditions])[["mean", "low", "high"]]
         values = scale * columns.to_numpy(dtype=float).reshape(len(models), len(conditions), 3)
         finite = values[..., 0][np.isfinite(values[..., 0])]
-        top = 100.0 if measure == "correct" else float(finite.max()) if finite.size else 1.0
+        top = 100.0 if measure == "correct" else max(float(finite.max(initial=0.0)), 1e-9)
         cmap = colormaps[SCALE.lower() + ("_r" if measure == "word_surprisal" else "")]
-        axes.imshow(values[..., 0], cmap=cmap, vmin=0, vmax=max(top, 1e-9), aspect="auto")
+        axes.imshow(values[..., 0], cmap=cmap, vmin=0, vmax=top, aspect="auto")
         for (i, j), mean in np.ndenumerate(values[..., 0]):
-            shade = cmap(mean / top if math.isfinite(mean) and top else 0.5)
-            ink = "black" if 0.299 * shade[0] + 0.587 * shade[1] + 0.114 * shade[2] > 0.5 else "white"
+            ink = cell_ink(mean if math.isfinite(mean) else None, top, reverse=measure == "word_surprisal")
             low, high = values[i, j, 1:]
             label = f"{mean:.1f}" if math.isfinite(mean) else "–"
             axes.text(j, i - 0.1, label, ha="center", va="center", color=ink, fontsize=13, fontweight="bold")

@@ -23,7 +23,7 @@ def word_columns(comparison: Comparison, order: Sequence[str]) -> dict[str, Any]
     """
     table = comparison.words()
     sizes = comparison.clips[comparison.clips["word"].notna()].groupby("word")["clip_id"].nunique()
-    columns = [("word", "Word", "text"), ("recordings", "Recordings", "count")]
+    columns = [("word", "Word", "text"), ("recordings", "n", "count")]
     words = [str(w) for w in sizes.index]
     data: list[list[Any]] = [list(words), [int(n) for n in sizes]]
     groups = [("", 2)]
@@ -34,9 +34,9 @@ def word_columns(comparison: Comparison, order: Sequence[str]) -> dict[str, Any]
             if (model, condition) not in comparison.cells:
                 continue
             who = "unadapted" if model == BASE else "tuned"
-            columns.append((f"accuracy_{who}_{condition}", f"{who} correct (%)", "percent"))
+            columns.append((f"accuracy_{who}_{condition}", "correct %" if model == BASE else "tuned correct %", "percent"))
             data.append([_rounded(100 * v, 1) for v in rows["accuracy"]])
-            columns.append((f"surprisal_{who}_{condition}", f"{who} surprisal (bits)", "bits"))
+            columns.append((f"surprisal_{who}_{condition}", "bits" if model == BASE else "tuned bits", "bits"))
             data.append([_rounded(v, 2) for v in rows["surprisal"]])
             width += 2
             if model == BASE:
@@ -61,6 +61,7 @@ def matrix_rows(comparison: Comparison, order: Sequence[str]) -> list[dict[str, 
             "condition": condition,
             "accuracy": _interval(accuracy.loc[(model, condition)], 100, " %"),
             "surprisal": _interval(surprisal.loc[(model, condition)], 1, " bits"),
+            "seeds": _seeds(accuracy.loc[(model, condition)]),
             "answers": f"{int(accuracy.loc[(model, condition), 'n_clips']):,}",
         }
         for model in comparison.models
@@ -76,6 +77,10 @@ def _interval(row: Any, scale: float, unit: str) -> str:
     if math.isfinite(row["low"]):
         text += f" ({scale * row['low']:.1f} to {scale * row['high']:.1f})"
     return text
+
+
+def _seeds(row: Any) -> str:
+    return f"{100 * row['seed_min']:.1f} to {100 * row['seed_max']:.1f} %" if row["n_seeds"] > 1 else ""
 
 
 def _rounded(value: float, digits: int) -> float | None:

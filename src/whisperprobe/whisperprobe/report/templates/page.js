@@ -59,6 +59,10 @@
     percent: missing((v) => v.toFixed(1)),
     bits: missing((v) => v.toFixed(2)),
   };
+  const opens = new Set();
+  table.groups.reduce((at, [, width]) => { opens.add(at); return at + width; }, 0);
+  opens.delete(0);
+  const classes = (c, i) => [c.kind === "text" ? "dt-left" : "dt-right", i ? "" : "first", opens.has(i) ? "opens" : ""].join(" ").trim();
   const source = Uint8Array.from(atob(document.getElementById("datatables-bundle").textContent), (c) => c.charCodeAt(0));
   const url = URL.createObjectURL(new Blob([source], { type: "text/javascript" }));
   import(url).then(({ default: DataTable }) => {
@@ -66,7 +70,7 @@
     new DataTable("#word-table", {
       data: table.rows,
       columns: table.columns.map((c, i) => ({
-        render: render[c.kind], className: c.kind === "text" ? (i ? "dt-left" : "dt-left first") : "dt-right",
+        render: render[c.kind], className: classes(c, i),
         type: c.kind === "text" ? "string" : "num",
       })),
       deferRender: true,
