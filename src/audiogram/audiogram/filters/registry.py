@@ -1,0 +1,344 @@
+"""Filters by name, through entry points of the group `audiogram.filters`.
+
+Metadata is read without importing anything; one filter is imported when it is asked for. A broken plugin disturbs no
+other. The built-in filters come through the same door.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import importlib.metadata
+import inspect
+import os
+import re
+import sys
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from audiogram.errors import FilterPluginError, InputError, unknown_name
+
+__all__ = ["GROUP", "FilterInfo", "filter_info", "get_filter", "list_filters", "resolve_options"]
+
+GROUP = "audiogram.filters"
+"""The entry-point group. A plugin's pyproject.toml says `[project.entry-points."audiogram.filters"]`."""
+
+# What the caller of a filter gives itself; everything else in a constructor's signature is an option.
+_NOT_OPTIONS = ("sample_rate", "level")
+_FLAGS = ("linear", "level_dependent", "adds_noise")
+
+
+@dataclass(frozen=True)
+class FilterInfo:
+    """What is known of a filter without importing it.
+
+    Attributes
+    ----------
+    name : str
+        The name it is asked for by.
+    distribution, version : str
+        The installed distribution that offers it.
+    target : str
+        Where its class is, `module:Class`.
+    state : str
+        `available`; `conflict: ...` where several distributions claim the name; `broken: ...` where the metadata is
+        damaged, or where loading it failed in this process.
+    """
+
+    name: str
+    distribution: str
+    version: str
+    target: str
+    state: str
+
+
+_loaded: dict[FilterInfo, type[Any]] = {}
+_failed: dict[FilterInfo, str] = {}
+_scanned: dict[tuple[Any, ...], tuple[FilterInfo, ...]] = {}
+
+
+def list_filters() -> list[FilterInfo]:
+    """All filters that installed distributions offer, sorted by name; nothing is imported.
+
+    Returns
+    -------
+    list of FilterInfo
+        One per name and distribution, so that a name claimed twice is there twice, with `state` saying so.
+
+    Examples
+    --------
+    >>> [f.name for f in list_filters() if f.distribution == "audiogram"]
+    ['attenuation']
+    """
+    found = _scan()
+    result = []
+    for info in found:
+        rivals = [other for other in found if other.name == info.name and other is not info]
+        state = info.state
+        if info in _failed:
+            state = f"broken: {_failed[info]}"
+        if rivals and info.name:
+            state = "conflict: also claimed by " + ", ".join(f"{r.distribution} {r.version}" for r in rivals)
+        result.append(FilterInfo(info.name, info.distribution, info.version, info.target, state))
+    return result
+
+
+def filter_info(name: str) -> FilterInfo:
+    """Which distribution offers the filter `name`.
+
+    Raises
+    ------
+    InputError
+        For an unknown name, with its close matches.
+    FilterPluginError
+        Where several distributions claim the name.
+    """
+    found = [info for info in _scan() if info.name]
+    claims = [info for info in found if info.name == name]
+    if not claims:
+        raise unknown_name("filter", name, {info.name for info in found})
+    if len(claims) > 1:
+        listed = " and ".join(f"{c.distribution} {c.version} ({c.target})" for c in claims)
+        raise FilterPluginError(f"filter {name!r} is claimed by {listed}; uninstall all but one of them.")
+    return claims[0]
+
+
+def get_filter(name: str) -> type[Any]:
+    """Class of a filter, to be called as `cls(audiogram, sample_rate=..., **options)`.
+
+    Parameters
+    ----------
+    name : str
+        A name of `list_filters()`.
+
+    Raises
+    ------
+    InputError
+        For an unknown name, with its close matches.
+    FilterPluginError
+        Where several distributions claim the name, where importing the filter fails, or where what is found is not a
+        filter; the text names filter, distribution, target and cause.
+
+    Examples
+    --------
+    >>> from audiogram import preset
+    >>> get_filter("attenuation")(preset("normal"), sample_rate=16_000).linear
+    True
+    """
+    info = filter_info(name)
+    if info not in _loaded:
+        try:
+            _loaded[info] = _load(info)
+        except FilterPluginError as error:
+            _failed[info] = str(error.__cause__ or error)
+            raise
+        _failed.pop(info, None)
+    return _loaded[info]
+
+
+def resolve_options(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options of a filter with its defaults filled in, checked against its signature.
+
+    Parameters
+    ----------
+    name : str
+        The filter.
+    options : mapping
+        Options by name.
+
+    Returns
+    -------
+    dict
+        Every option of the filter, in the order of its signature.
+
+    Raises
+    ------
+    InputError
+        For an unknown option, with its close matches; a missing one; a value of another type than declared.
+
+    Examples
+    --------
+    >>> resolve_options("attenuation", {"n_fft": 1024})
+    {'n_fft': 1024, 'hop_length': 512, 'interpolation': 'log2'}
+    """
+    cls = get_filter(name)
+    known = _options_of(cls)
+    for key in options:
+        if key in _NOT_OPTIONS:
+            raise InputError(f"{key!r} is no option of a filter; it is given beside the options.")
+        if key not in known:
+            close = difflib.get_close_matches(str(key), list(known), n=1)
+            hint = f" Did you mean {close[0]!r}?" if close else ""
+            listed = ", ".join(known) or "none"
+            raise InputError(f"filter {name!r} has no option {str(key)!r}.{hint} Its options: {listed}.")
+    hints = _hints_of(cls)
+    result = {}
+    for key, parameter in known.items():
+        if key in options:
+            result[key] = _checked_value(name, key, options[key], hints.get(key))
+        elif parameter.default is inspect.Parameter.empty:
+            raise InputError(f"filter {name!r} needs the option {key!r}.")
+        else:
+            result[key] = parameter.default
+    check = getattr(cls, "check_options", None)
+    if check is not None:
+        check(**result)
+    return result
+
+
+def _options_of(cls: type[Any]) -> dict[str, inspect.Parameter]:
+    parameters = list(inspect.signature(cls).parameters.values())[1:]  # the first is the audiogram
+    return {p.name: p for p in parameters if p.name not in _NOT_OPTIONS}
+
+
+def _hints_of(cls: type[Any]) -> dict[str, Any]:
+    try:
+        return typing.get_type_hints(cls.__init__)
+    except (NameError, TypeError, AttributeError):
+        return {}  # annotations that only a type checker can resolve say nothing here; the class checks its values
+
+
+def _checked_value(name: str, key: str, value: Any, hint: Any) -> Any:
+    """`value` as the annotation has it; annotations other than plain types and literals are left to the class."""
+    origin = typing.get_origin(hint)
+    choices = typing.get_args(hint) if origin in (typing.Union, types.UnionType) else (hint,)
+    plain: list[type] = []
+    for choice in choices:
+        if typing.get_origin(choice) is Literal:
+            if value in typing.get_args(choice):
+                return value
+            if len(choices) == 1:
+                raise unknown_name(f"{key} of filter {name!r}", value, map(str, typing.get_args(choice)))
+        elif choice in (bool, int, float, str, types.NoneType):
+            plain.append(choice)
+        else:
+            return value
+    if any(type(value) is one for one in plain):
+        return value
+    if float in plain and type(value) is int:
+        return float(value)
+    wanted = " or ".join("nothing" if one is types.NoneType else one.__name__ for one in plain) or str(hint)
+    raise InputError(f"option {key!r} of filter {name!r} is {wanted}, got {value!r} ({type(value).__name__}).")
+
+
+def _load(info: FilterInfo) -> type[Any]:
+    where = f"filter {info.name!r} of {info.distribution} {info.version} ({info.target})"
+    if info.state != "available":
+        raise FilterPluginError(f"{where} cannot be used: {info.state}. Reinstall {info.distribution}.")
+    module, _, attribute = info.target.partition(":")
+    try:
+        value: Any = importlib.import_module(module)
+        for part in attribute.split("."):
+            value = getattr(value, part)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as cause:  # a plugin that ends the interpreter on import is broken, too
+        raise FilterPluginError(
+            f"{where} cannot be loaded: {type(cause).__name__}: {cause}. Repair or uninstall {info.distribution}."
+        ) from cause
+    problem = _problem_of(value)
+    if problem:
+        raise FilterPluginError(f"{where} is not a filter: {problem}. Ask the makers of {info.distribution}.")
+    result: type[Any] = value
+    return result
+
+
+def _problem_of(value: Any) -> str:
+    """Why `value` is not a filter class, or nothing."""
+    if not inspect.isclass(value):
+        return f"it is a {type(value).__name__}, not a class"
+    if "__call__" not in dir(value):
+        return "its objects cannot be called"
+    missing = [flag for flag in _FLAGS if not isinstance(getattr(value, flag, None), bool)]
+    if missing:
+        return f"it does not declare {', '.join(missing)} as True or False"
+    try:
+        parameters = list(inspect.signature(value).parameters.values())
+    except (TypeError, ValueError) as error:
+        return f"its constructor has no readable signature ({error})"
+    kinds = {p.kind for p in parameters}
+    if inspect.Parameter.VAR_KEYWORD in kinds:
+        return "its constructor takes **kwargs, so that no option could be checked or written down"
+    if inspect.Parameter.VAR_POSITIONAL in kinds:
+        return "its constructor takes *args, where one audiogram is expected"
+    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    if not parameters or parameters[0].kind not in positional:
+        return "its constructor does not take the audiogram first"
+    names = [p.name for p in parameters]
+    cls: Any = value
+    needed = ["sample_rate"] + ["level"] * cls.level_dependent + ["seed"] * cls.adds_noise
+    absent = [n for n in needed if n not in names]
+    return f"its constructor does not take {', '.join(absent)}" if absent else ""
+
+
+def _scan() -> tuple[FilterInfo, ...]:
+    """Claims of all distributions on `sys.path`; read again when the path or a folder on it has changed."""
+    state = tuple((entry, _modified(entry)) for entry in sys.path)
+    if state not in _scanned:
+        _scanned.clear()
+        _scanned[state] = tuple(_read_claims())
+    return _scanned[state]
+
+
+def _modified(entry: str) -> int:
+    try:
+        return os.stat(entry or ".").st_mtime_ns
+    except OSError:
+        return 0
+
+
+def _read_claims() -> list[FilterInfo]:
+    claims: dict[tuple[str, str, str], FilterInfo] = {}
+    seen: dict[str, Any] = {}
+    # importlib.metadata.entry_points() would raise on the first damaged distribution, for all of them
+    for distribution in importlib.metadata.distributions():
+        try:
+            text = distribution.read_text("entry_points.txt") or ""
+        except (OSError, UnicodeDecodeError):
+            continue
+        if GROUP not in text:
+            continue
+        name, version = _name_and_version(distribution)
+        normalised = re.sub(r"[-_.]+", "-", name).lower()
+        if seen.setdefault(normalised, distribution) is not distribution:
+            continue  # the same distribution further down the path is hidden by the first
+        for key, target, problem in _entries(text):
+            state = f"broken: {problem}" if problem else "available"
+            claims[(key, normalised, target)] = FilterInfo(key, name, version, target, state)
+    return sorted(claims.values(), key=lambda c: (c.name, c.distribution, c.target))
+
+
+def _name_and_version(distribution: importlib.metadata.Distribution) -> tuple[str, str]:
+    try:
+        metadata = distribution.metadata
+        name, version = metadata["Name"], metadata["Version"]
+    except (OSError, UnicodeDecodeError, KeyError, TypeError):
+        name, version = "", ""
+    if not name:
+        folder = getattr(distribution, "_path", None)  # a dist-info without METADATA still has a name to be called by
+        name = re.split(r"-|\.dist-info|\.egg-info", os.path.basename(str(folder)))[0] if folder else "unknown"
+    return str(name), str(version or "unknown")
+
+
+def _entries(text: str) -> list[tuple[str, str, str]]:
+    """(name, target, problem) of the lines in our section of an entry_points.txt."""
+    found, inside = [], False
+    for raw in text.splitlines():
+        line = raw.strip()
+        if not line or line.startswith(("#", ";")):
+            continue
+        if line.startswith("["):
+            inside = line == f"[{GROUP}]"
+            continue
+        if not inside:
+            continue
+        name, equals, target = (part.strip() for part in line.partition("="))
+        target = target.split("[")[0].strip()  # extras, as in `name = module:attr [extra]`
+        if not equals or not name or not re.fullmatch(r"[\w.]+:[\w.]+", target):
+            found.append((name, target, f"{line!r} is not of the form name = module:Class"))
+        else:
+            found.append((name, target, ""))
+    return found

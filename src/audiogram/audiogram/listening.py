@@ -1,0 +1,373 @@
+"""Conditions: a filter with everything that makes it repeatable, and several of them on the same sound."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache, lru_cache
+from typing import Any, Literal, get_args
+
+import numpy as np
+
+from audiogram.errors import InputError, unknown_name
+from audiogram.filters.protocol import check_sample_rate, check_sound, is_tensor
+from audiogram.filters.registry import filter_info, get_filter, resolve_options
+from audiogram.frozen_mapping import FrozenMapping
+from audiogram.levels import active_rms, check_level, check_noise, make_noise
+from audiogram.standard_audiograms import parse_audiogram, preset
+from audiogram.thresholds import Audiogram
+
+__all__ = ["Condition", "Normalise", "apply_conditions", "condition", "conditions"]
+
+Normalise = Literal["none", "peak", "rms", "input"]
+
+_STUDY_OPTIONS = {"n_fft": 2048, "hop_length": 512, "interpolation": "linear"}
+_BUILT_IN = ("normal", "lfloss", "hfloss")
+_REFERENCE_DBSPL = 100.0  # full scale while a clip is scaled to a given speech level; taken back afterwards
+
+
+@dataclass(frozen=True)
+class Condition:
+    """A way of hearing, fixed so that it can be repeated.
+
+    Parameters
+    ----------
+    name : str
+        Name of the condition and of what is written with it: letters, digits and `. _ + -`.
+    audiogram : Audiogram or str
+        The ear; a string is read by `parse_audiogram`.
+    filter : str, default "attenuation"
+        Name of a filter in `list_filters()`.
+    options : mapping, default {}
+        Options of the filter; stored with its defaults filled in.
+    level : mapping, optional
+        Presentation level: `full_scale_dbspl`, `speech_dbspl` or both, in dB SPL; see `levels.check_level`. With a
+        filter that does not depend on level only both together change anything, and one alone is refused.
+    noise : mapping, optional
+        Masking noise mixed in before the filter: `kind` (`white`, `speech-shaped`, `file`), `snr_db` on active speech,
+        `seed`, and for a file `file`; see `levels.check_noise`.
+    normalise : {"none", "peak", "rms", "input"}, default "none"
+        Gain after the filter, per clip: none; to a peak of 1; to the RMS of the unfiltered clip; or the gain that would
+        bring the unfiltered clip (before level and noise) to a peak of 1. Silence stays silence.
+
+    Raises
+    ------
+    InputError
+        For values out of range, unknown names and unknown options.
+    FilterPluginError
+        Where the filter cannot be used.
+
+    Examples
+    --------
+    >>> quiet = Condition("quiet", Audiogram([1000], [20]))
+    >>> quiet(np.ones(2), sample_rate=16000)
+    array([0.1, 0.1])
+    >>> Condition.from_dict(quiet.to_dict()) == quiet
+    True
+    """
+
+    name: str
+    audiogram: Audiogram
+    filter: str = "attenuation"
+    options: Mapping[str, Any] = field(default_factory=dict)
+    level: Mapping[str, float] | None = None
+    noise: Mapping[str, Any] | None = None
+    normalise: Normalise = "none"
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._+-]*", self.name):
+            raise InputError(
+                f"a condition's name is part of folder names: letters, digits and . _ + -, got {self.name!r}."
+            )
+        ear: Any = self.audiogram
+        if isinstance(ear, str):
+            object.__setattr__(self, "audiogram", parse_audiogram(ear))
+        elif not isinstance(ear, Audiogram):
+            raise InputError(f"audiogram is an Audiogram or a preset's name, got {type(ear).__name__}.")
+        if not isinstance(self.options, Mapping):
+            raise InputError(f"options is a mapping of names to values, got {self.options!r}.")
+        if self.normalise not in get_args(Normalise):
+            raise unknown_name("normalisation", self.normalise, get_args(Normalise))
+        cls = get_filter(self.filter)
+        object.__setattr__(self, "options", FrozenMapping(resolve_options(self.filter, self.options)))
+        level, noise = check_level(self.level), check_noise(self.noise)
+        if level is not None and not cls.level_dependent and len(level) == 1:
+            raise InputError(
+                f"condition {self.name!r}: filter {self.filter!r} does not depend on level, so {next(iter(level))} "
+                "alone changes nothing; leave level out, or give both full_scale_dbspl and speech_dbspl."
+            )
+        if level is None and cls.level_dependent:
+            raise InputError(
+                f"condition {self.name!r}: filter {self.filter!r} depends on level; give level, e.g. "
+                "{'speech_dbspl': 65}."
+            )
+        object.__setattr__(self, "level", None if level is None else FrozenMapping(level))
+        object.__setattr__(self, "noise", None if noise is None else FrozenMapping(noise))
+
+    def __call__(self, x: Any, sample_rate: float, *, keys: str | Sequence[str] | None = None) -> Any:
+        """Hear sound under this condition.
+
+        Parameters
+        ----------
+        x : ndarray or Tensor, shape (..., samples)
+            Sound, floating point, full scale 1.
+        sample_rate : float
+            Sampling rate in Hz.
+        keys : str or sequence of str, optional
+            Ids of the clips, from which with the seed their noise is drawn: one, or one per row of `x`. By default a
+            clip's noise is drawn from its samples.
+
+        Returns
+        -------
+        ndarray or Tensor
+            Same shape, dtype and device.
+
+        Raises
+        ------
+        InputError
+            For sound without samples, not finite or not floating point, and for a silent clip where noise is asked for.
+        """
+        return apply_conditions(x, sample_rate, [self], keys=keys)[0]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain, lossless form for JSON and TOML, options with their defaults; what is not given is left out."""
+        plain: dict[str, Any] = {
+            "name": self.name,
+            "audiogram": self.audiogram.to_dict(),
+            "filter": self.filter,
+            "options": FrozenMapping(self.options).plain(),
+            "normalise": self.normalise,
+        }
+        for key, value in (("level", self.level), ("noise", self.noise)):
+            if value is not None:
+                plain[key] = FrozenMapping(value).plain()
+        return plain
+
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any]) -> Condition:
+        """Inverse of `to_dict`; `audiogram` may also be a string as `parse_audiogram` reads it.
+
+        Raises
+        ------
+        InputError
+            For unknown or missing keys and for what `Condition` refuses.
+        """
+        if not isinstance(plain, Mapping):
+            raise InputError(f"a condition is a mapping with name and audiogram, got {type(plain).__name__}.")
+        known = ("name", "audiogram", "filter", "options", "level", "noise", "normalise")
+        for key in plain:
+            if key not in known:
+                raise unknown_name("condition key", key, known)
+        for key in known[:2]:
+            if key not in plain:
+                raise InputError(f"the condition has no {key!r}; it needs a name and an audiogram.")
+        values = dict(plain)
+        if isinstance(values["audiogram"], Mapping):
+            values["audiogram"] = Audiogram.from_dict(values["audiogram"])
+        return cls(**values)
+
+    def versions(self) -> dict[str, str]:
+        """Distribution that the filter comes from, and its version; for the record of outputs."""
+        info = filter_info(self.filter)
+        return {"distribution": info.distribution, "version": info.version}
+
+
+def conditions() -> tuple[str, ...]:
+    """Names of the built-in conditions.
+
+    Examples
+    --------
+    >>> conditions()
+    ('normal', 'lfloss', 'hfloss')
+    """
+    return _BUILT_IN
+
+
+@cache
+def _built_in(name: str) -> Condition:
+    return Condition(name, preset(name), "attenuation", _STUDY_OPTIONS, normalise="peak")
+
+
+def condition(name: str) -> Condition:
+    """Built-in condition of a name in `conditions()`.
+
+    They are those of the study that started this project: `attenuation` with 2048/512 samples, thresholds
+    interpolated linearly in Hz, peak normalisation.
+
+    Raises
+    ------
+    InputError
+        For an unknown name, with its close matches.
+    """
+    if name not in _BUILT_IN:
+        raise unknown_name("condition", name, _BUILT_IN)
+    return _built_in(name)
+
+
+def apply_conditions(
+    x: Any,
+    sample_rate: float,
+    conditions: Sequence[str | Condition],
+    *,
+    keys: str | Sequence[str] | None = None,
+) -> Any:
+    """Hear the same sound under several conditions, sharing work where filters can.
+
+    Parameters
+    ----------
+    x : ndarray or Tensor, shape (..., samples)
+        Sound, floating point, full scale 1.
+    sample_rate : float
+        Sampling rate in Hz.
+    conditions : sequence of str or Condition
+        Names of built-in conditions, or conditions.
+    keys : str or sequence of str, optional
+        Ids of the clips for their noise; see `Condition.__call__`.
+
+    Returns
+    -------
+    ndarray or Tensor, shape (conditions, ..., samples)
+        Dtype and device of `x`.
+
+    Raises
+    ------
+    InputError
+        As `Condition.__call__`; for no conditions and for an unknown name.
+
+    Examples
+    --------
+    >>> apply_conditions(np.zeros(16000), 16_000, ["normal", "lfloss", "hfloss"]).shape
+    (3, 16000)
+    """
+    if isinstance(conditions, str | Condition):
+        raise InputError(f"conditions is a list, got {conditions!r}; put it in brackets.")
+    chosen = [_resolved(one) for one in conditions]
+    if not chosen:
+        raise InputError("there are no conditions to apply.")
+    check_sound(x)
+    rate = check_sample_rate(sample_rate)
+    heard: list[Any] = [None] * len(chosen)
+    for members in _sharing(chosen):
+        first = chosen[members[0]]
+        presented, scale = _presented(x, rate, first, keys)
+        filters = [_filter(chosen[i], rate) for i in members]
+        together = getattr(type(filters[0]), "together", None)
+        results = together(filters, presented) if together is not None else [one(presented) for one in filters]
+        if len(members) == len(chosen) and scale is None and not is_tensor(x):
+            for i, result in zip(members, results, strict=True):
+                _normalise_in_place(result, x, chosen[i].normalise)
+            return results if isinstance(results, np.ndarray) else np.stack(results)
+        for i, result in zip(members, results, strict=True):
+            heard[i] = _normalised(result if scale is None else result / scale, x, chosen[i].normalise)
+    if is_tensor(x):
+        import torch
+
+        return torch.stack(heard)
+    return np.stack(heard)
+
+
+def _resolved(one: str | Condition) -> Condition:
+    if isinstance(one, Condition):
+        return one
+    if isinstance(one, str):
+        return condition(one)
+    raise InputError(f"a condition is a Condition or a name, got {type(one).__name__}.")
+
+
+def _sharing(chosen: Sequence[Condition]) -> list[list[int]]:
+    """Indices of conditions that have filter class, level and noise in common, so that work can be shared."""
+    groups: dict[Any, list[int]] = {}
+    for i, one in enumerate(chosen):
+        groups.setdefault((one.filter, one.level, one.noise), []).append(i)
+    return list(groups.values())
+
+
+@lru_cache(maxsize=64)
+def _filter(one: Condition, rate: float) -> Any:
+    cls = get_filter(one.filter)
+    extra: dict[str, Any] = {}
+    if cls.level_dependent:
+        level = one.level or {}
+        extra["level"] = level.get("full_scale_dbspl", _REFERENCE_DBSPL)
+    return cls(one.audiogram, sample_rate=rate, **FrozenMapping(one.options).plain(), **extra)
+
+
+def _presented(x: Any, rate: float, one: Condition, keys: str | Sequence[str] | None) -> tuple[Any, Any]:
+    """Sound as it reaches the filter, with noise and at its level, and a scale to divide the output by, or None."""
+    if one.noise is None and one.level is None:
+        return x, None
+    rows = _rows(x)
+    presented = x
+    if one.noise is not None:
+        names = _keys(keys, len(rows))
+        added = np.stack([make_noise(r, rate, one.noise, k) for r, k in zip(rows, names, strict=True)])
+        presented = x + _like(x, added.reshape(x.shape))
+    if one.level is None or "speech_dbspl" not in one.level:
+        return presented, None
+    # what the level of the speech is, is measured without the noise
+    levels = np.array([active_rms(r, rate) for r in rows]).reshape(*x.shape[:-1], 1)
+    full_scale = one.level.get("full_scale_dbspl", _REFERENCE_DBSPL)
+    wanted = 10 ** ((one.level["speech_dbspl"] - full_scale) / 20)
+    gains = _like(x, wanted / np.where(levels == 0, wanted, levels))
+    return presented * gains, None if "full_scale_dbspl" in one.level else gains
+
+
+def _rows(x: Any) -> list[np.ndarray[Any, np.dtype[Any]]]:
+    values = x.detach().cpu().double().numpy() if is_tensor(x) else x
+    return list(values.reshape(-1, x.shape[-1]))
+
+
+def _keys(keys: str | Sequence[str] | None, rows: int) -> list[str | None]:
+    if keys is None:
+        return [None] * rows
+    names = [keys] if isinstance(keys, str) else list(keys)
+    if len(names) != rows:
+        raise InputError(f"keys names {len(names)} clips, but the sound has {rows}.")
+    return list(names)
+
+
+def _like(x: Any, values: np.ndarray[Any, np.dtype[Any]]) -> Any:
+    if is_tensor(x):
+        import torch
+
+        return torch.as_tensor(values, dtype=x.dtype, device=x.device)
+    return values.astype(x.dtype)
+
+
+def _normalise_in_place(y: Any, x: Any, normalise: str) -> None:
+    if normalise != "none":
+        np.divide(y, _divisor(y, x, normalise), out=y)
+
+
+def _normalised(y: Any, x: Any, normalise: str) -> Any:
+    return y if normalise == "none" else y / _divisor(y, x, normalise)
+
+
+def _divisor(y: Any, x: Any, normalise: str) -> Any:
+    """What to divide `y` by, per clip: shape (..., 1), 1 where a clip is silent."""
+    if normalise == "peak":
+        value = _peak(y)
+    elif normalise == "input":
+        value = _peak(x)
+    else:
+        before, after = _rms(x), _rms(y)
+        silent = (before == 0) | (after == 0)
+        return _where(silent, after / _where(before == 0, before, 1.0), 1.0, keep=~silent)
+    return _where(value == 0, value, 1.0)
+
+
+def _where(replace: Any, value: Any, other: float, keep: Any = None) -> Any:
+    if is_tensor(value):
+        return value.masked_fill(replace, other)
+    return np.where(replace, value.dtype.type(other), value)
+
+
+def _peak(x: Any) -> Any:
+    return x.abs().amax(dim=-1, keepdim=True) if is_tensor(x) else np.abs(x).max(axis=-1, keepdims=True)
+
+
+def _rms(x: Any) -> Any:
+    if is_tensor(x):
+        return x.square().mean(dim=-1, keepdim=True).sqrt()
+    return np.sqrt(np.mean(np.square(x), axis=-1, keepdims=True))
