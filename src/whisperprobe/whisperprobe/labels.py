@@ -1,0 +1,235 @@
+"""Prompts, ground-truth tokens, spelling variants and text normalisation: what a clip is scored against."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from audiogram.errors import InputError, unknown_name
+
+__all__ = [
+    "VARIANT_NAMES",
+    "Variant",
+    "ground_truth_ids",
+    "prompt_ids",
+    "same_text",
+    "text_normaliser",
+    "text_variants",
+]
+
+VARIANT_NAMES = ("as_given", "lower", "capitalised", "space_as_given", "space_lower", "space_capitalised")
+"""Spellings of a ground truth that are scored, each without and with a leading space."""
+
+TASKS = ("transcribe", "translate")
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One spelling of a ground truth.
+
+    Attributes
+    ----------
+    name : str
+        One of `VARIANT_NAMES`.
+    text : str
+        The spelling, leading space included.
+    token_ids : tuple of int
+        Its tokens, without prompt and end token.
+    """
+
+    name: str
+    text: str
+    token_ids: tuple[int, ...]
+
+
+def token_id(tokenizer: Any, token: str) -> int | None:
+    """Return the id of exactly this token, or None; an unknown token is not the end token, as transformers has it."""
+    found = tokenizer.get_added_vocab().get(token)
+    return None if found is None else int(found)
+
+
+def language_code(language: str) -> str:
+    """Return Whisper's code of a language from its code or its English name: `"english"` gives `"en"`."""
+    from transformers.models.whisper.tokenization_whisper import TO_LANGUAGE_CODE
+
+    folded = str(language).casefold().strip().removeprefix("<|").removesuffix("|>")
+    code = TO_LANGUAGE_CODE.get(folded, folded)
+    if code not in TO_LANGUAGE_CODE.values():
+        raise unknown_name("language", language, [*TO_LANGUAGE_CODE, *set(TO_LANGUAGE_CODE.values())])
+    return str(code)
+
+
+def is_multilingual(tokenizer: Any, generation_config: Any) -> bool:
+    """Whether prompts name a language and a task; English-only checkpoints know neither.
+
+    The generation config decides (`is_multilingual`, else `lang_to_id`). English-only vocabularies list language
+    tokens too, so the tokenizer decides only where the generation config says nothing.
+    """
+    stated = getattr(generation_config, "is_multilingual", None)
+    if stated is not None:
+        return bool(stated)
+    if getattr(generation_config, "lang_to_id", None):
+        return True
+    if getattr(generation_config, "forced_decoder_ids", None):
+        return len(generation_config.forced_decoder_ids) > 1
+    return token_id(tokenizer, "<|en|>") is not None and token_id(tokenizer, "<|transcribe|>") is not None
+
+
+def prompt_ids(tokenizer: Any, generation_config: Any, *, language: str = "en", task: str = "transcribe") -> list[int]:
+    """Return the prompt that precedes the text, from the checkpoint's own tokenizer and generation config.
+
+    Parameters
+    ----------
+    tokenizer : WhisperTokenizer
+        The checkpoint's tokenizer.
+    generation_config : transformers.GenerationConfig
+        The checkpoint's generation config; what it does not say is looked up in the tokenizer.
+    language : str, default "en"
+        Language code or English name.
+    task : {"transcribe", "translate"}
+        Task.
+
+    Returns
+    -------
+    list of int
+        `<|startoftranscript|><|en|><|transcribe|><|notimestamps|>` for a multilingual checkpoint,
+        `<|startoftranscript|><|notimestamps|>` for an English-only one.
+
+    Raises
+    ------
+    InputError
+        An unknown language or task, one that this checkpoint was not made for, or a tokenizer without Whisper's
+        special tokens.
+    """
+    if task not in TASKS:
+        raise unknown_name("task", task, TASKS)
+    code = language_code(language)
+    start = getattr(generation_config, "decoder_start_token_id", None)
+    start = token_id(tokenizer, "<|startoftranscript|>") if start is None else int(start)
+    no_timestamps = getattr(generation_config, "no_timestamps_token_id", None)
+    no_timestamps = token_id(tokenizer, "<|notimestamps|>") if no_timestamps is None else int(no_timestamps)
+    if start is None or no_timestamps is None:
+        missing = "<|startoftranscript|>" if start is None else "<|notimestamps|>"
+        raise InputError(
+            f"the tokenizer has no {missing} token, so no Whisper prompt can be made with it. "
+            "Use the tokenizer that was saved with the Whisper checkpoint."
+        )
+    if not is_multilingual(tokenizer, generation_config):
+        if code != "en" or task != "transcribe":
+            raise InputError(
+                f"this checkpoint is English-only, but language {language!r} and task {task!r} were asked for. "
+                "Use language 'en' and task 'transcribe', or a multilingual checkpoint."
+            )
+        return [start, no_timestamps]
+    languages = getattr(generation_config, "lang_to_id", None) or {}
+    language_token = languages.get(f"<|{code}|>", token_id(tokenizer, f"<|{code}|>"))
+    tasks = getattr(generation_config, "task_to_id", None) or {}
+    task_token = tasks.get(task, token_id(tokenizer, f"<|{task}|>"))
+    if language_token is None or task_token is None:
+        missing = f"<|{code}|>" if language_token is None else f"<|{task}|>"
+        raise InputError(f"this checkpoint has no {missing} token: it was not trained for that language or task.")
+    return [start, int(language_token), int(task_token), no_timestamps]
+
+
+def encode_text(tokenizer: Any, text: str) -> tuple[int, ...]:
+    """Return the tokens of a text, nothing added, and special tokens written in it read as plain characters."""
+    return tuple(int(i) for i in tokenizer.encode(text, add_special_tokens=False, split_special_tokens=True))
+
+
+def capitalise(text: str) -> str:
+    """Return the text with its first letter capitalised and the rest as it was."""
+    return text[:1].upper() + text[1:]
+
+
+def ground_truth_ids(text: str, tokenizer: Any) -> list[int]:
+    """Return the tokens of the text with its first letter capitalised and no leading space.
+
+    Parameters
+    ----------
+    text : str
+        The ground truth; white space at its ends does not count.
+    tokenizer : WhisperTokenizer
+        The checkpoint's tokenizer.
+    """
+    return list(encode_text(tokenizer, capitalise(text.strip())))
+
+
+def text_variants(text: str, tokenizer: Any) -> list[Variant]:
+    """Return the spellings that are scored: as given, lower case, capitalised, each without and with leading space.
+
+    Parameters
+    ----------
+    text : str
+        The ground truth; white space at its ends does not count.
+    tokenizer : WhisperTokenizer
+        The checkpoint's tokenizer.
+
+    Returns
+    -------
+    list of Variant
+        One per distinct token sequence, in the order of `VARIANT_NAMES`; the first name keeps a shared sequence.
+        Empty for an empty text.
+    """
+    given = text.strip()
+    if not given:
+        return []
+    spellings = (given, given.lower(), capitalise(given))
+    variants: dict[tuple[int, ...], Variant] = {}
+    for name, spelling in zip(VARIANT_NAMES, (*spellings, *(" " + s for s in spellings)), strict=True):
+        ids = encode_text(tokenizer, spelling)
+        if ids and ids not in variants:
+            variants[ids] = Variant(name, spelling, ids)
+    return list(variants.values())
+
+
+def text_normaliser(tokenizer: Any, language: str = "en") -> Callable[[str], str]:
+    """Return Whisper's text normaliser: the English one for English, the basic one for other languages.
+
+    British and American spellings are unified only where the tokenizer carries OpenAI's spelling table
+    (`normalizer.json`); without it the rest of the English rules still apply.
+
+    Parameters
+    ----------
+    tokenizer : WhisperTokenizer or None
+        Where the spelling table is taken from.
+    language : str, default "en"
+        Language code or English name.
+
+    Returns
+    -------
+    callable
+        From text to normalised text, without white space at its ends. Results are cached.
+
+    References
+    ----------
+    A. Radford et al. (2023), Robust speech recognition via large-scale weak supervision, appendix C.
+    """
+    from transformers.models.whisper.english_normalizer import BasicTextNormalizer, EnglishTextNormalizer
+
+    rules: Callable[[str], str]
+    english: Any = EnglishTextNormalizer  # untyped in transformers
+    if language_code(language) == "en":
+        rules = english(getattr(tokenizer, "english_spelling_normalizer", None) or {})
+    else:
+        rules = BasicTextNormalizer()
+
+    @functools.lru_cache(maxsize=65536)
+    def normalise(text: str) -> str:
+        return re.sub(r"\s+", " ", rules(text)).strip()
+
+    return normalise
+
+
+def same_text(prediction: str, text: str, normalise: Callable[[str], str]) -> bool:
+    """Whether two texts are equal under a normaliser.
+
+    Where both normalise to nothing ("mm" and "uh" are fillers to Whisper's normaliser), they are compared as
+    written, so that a silent prediction never counts as having heard a filler.
+    """
+    left, right = normalise(prediction), normalise(text)
+    if not left and not right:
+        return prediction.strip().casefold() == text.strip().casefold()
+    return left == right

@@ -1,0 +1,244 @@
+"""`probe_corpus`: a probe of a whole corpus as a row stage, resumable and shardable, one bad clip never stopping it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+from audiogram.corpus import open_corpus, run_stage
+from audiogram.errors import InputError
+
+from whisperprobe.probing import tables
+from whisperprobe.probing.probe import DECODINGS, VECTORS, Probe, check_choice
+
+if TYPE_CHECKING:
+    from audiogram.corpus import Clip, Corpus, Part, PartWriter, SplitRule
+    from audiogram.listening import Condition
+
+__all__ = ["probe_corpus"]
+
+
+def probe_corpus(
+    source: str | Path | Corpus,
+    out: str | Path,
+    *,
+    model: str | Path | Probe,
+    condition: str | Condition | None = None,
+    splits: Sequence[str] | None = ("test",),
+    decodings: Sequence[str] = DECODINGS,
+    top_k: int = 1000,
+    batch_size: int = 16,
+    vectors: str = "greedy",
+    shard: str | tuple[int, int] | None = None,
+    max_samples: int | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    dtype: str | None = None,
+    text_pattern: str | None = None,
+    text_map: Mapping[Any, str] | None = None,
+    split: SplitRule | None = None,
+    max_failures: float = 0.05,
+    language: str = "en",
+    task: str = "transcribe",
+    max_new_tokens: int = 225,
+    rows_per_part: int = 256,
+) -> Path:
+    """Probe every clip of a corpus and write tables and vectors to a folder; `load_probes` opens it.
+
+    Parameters
+    ----------
+    source : path or Corpus
+        Folder of audio, Parquet dataset, or the output of `audiogram mask`.
+    out : path
+        Folder to write. A run that was interrupted is taken up again; a folder of another run is refused.
+    model : path, hub name or Probe
+        Who listens. A `Probe` brings its own device, dtype, language, task and `max_new_tokens`.
+    condition : str or Condition, optional
+        What the clips are heard through, applied on the fly at the model's sample rate; none by default. For a corpus
+        that is masked already leave it out: its own condition is recorded.
+    splits : sequence of str or None
+        Which splits to probe; None is all.
+    decodings : sequence of {"greedy", "forced"}
+        What to score.
+    top_k : int, default 1000
+        How many of the most probable tokens to keep per position.
+    batch_size : int, default 16
+        Clips at once; a matter of memory and speed.
+    vectors : {"greedy", "both", "none"}
+        Which rows keep hidden state and top k.
+    shard : str or (int, int), optional
+        "I/N", counted from 0: only the parts I, I + N, ...
+    max_samples : int, optional
+        A random sample of so many clips of each split, drawn with `seed`.
+    seed : int, default 0
+        Of that sample.
+    device, dtype, language, task, max_new_tokens
+        As for `Probe.from_pretrained`.
+    text_pattern, text_map, split
+        As for `audiogram.corpus.open_corpus`.
+    max_failures : float, default 0.05
+        Largest share of clips in a split that may fail.
+    rows_per_part : int, default 256
+        Clips per file.
+
+    Returns
+    -------
+    Path
+        `out`.
+
+    Raises
+    ------
+    InputError
+        A wrong option, a folder that belongs to another run, a model that is none.
+    WorkError
+        More failures than allowed; what was written stays.
+    """
+    check_choice("vectors", vectors, VECTORS)
+    for name in decodings:
+        check_choice("decoding", name, DECODINGS)
+    if isinstance(batch_size, bool) or batch_size < 1:
+        raise InputError(f"batch_size is {batch_size!r}; give a whole number of at least 1.")
+    corpus = open_corpus(source, text_pattern=text_pattern, text_map=text_map, split=split)
+    if max_samples is not None:
+        corpus = corpus.sample(max_samples, seed)
+    heard = _condition(condition)
+    if not isinstance(model, Probe):
+        model = Probe.from_pretrained(
+            model, device=device, dtype=dtype, language=language, task=task, max_new_tokens=max_new_tokens
+        )
+    options = {
+        **model.describe(),
+        "condition": None if heard is None else heard.to_dict(),
+        "corpus_condition": (corpus.manifest or {}).get("condition"),
+        "decodings": [d for d in DECODINGS if d in decodings],
+        "top_k": top_k,
+        "vectors": vectors,
+        "padding": "window",
+    }
+    names = tables.source_columns(corpus.columns)
+    kinds = corpus.schema()
+    clips = tables.CLIPS
+    for old, new in names.items():
+        clips = clips.append(pa.field(new, kinds.field(old).type))
+    run_stage(
+        "probe",
+        options=options,
+        corpus=corpus,
+        outs=[Path(out)],
+        work=_Work(model, heard, names, clips, batch_size, tuple(options["decodings"]), top_k, vectors),
+        schemas={"clips": clips, "tokens": tables.TOKENS, "ground_truth": tables.GROUND_TRUTH},
+        rows_per_part=rows_per_part,
+        shard=shard,
+        splits=splits,
+        max_failures=max_failures,
+        versions=_versions(heard),
+        readme=_card,
+        label=f"probing {Path(out).name}",
+    )
+    return Path(out)
+
+
+class _Work:
+    """Probes the clips of one part, batch by batch; no batch reaches over a part, so a part is redone alike."""
+
+    def __init__(
+        self,
+        probe: Probe,
+        condition: Condition | None,
+        names: Mapping[str, str],
+        schema: pa.Schema,
+        batch_size: int,
+        decodings: Sequence[str],
+        top_k: int,
+        vectors: str,
+    ) -> None:
+        self._probe, self._condition, self._names, self._schema = probe, condition, names, schema
+        self._batch_size = batch_size
+        self._options: dict[str, Any] = {"decodings": decodings, "top_k": top_k, "vectors": vectors}
+
+    def __call__(self, part: Part, clips: Iterable[Clip], writer: PartWriter) -> None:
+        kept = 0
+        ready: list[tuple[Clip, np.ndarray, str | None]] = []
+        for clip in clips:
+            try:
+                waveform, text = self._hear(clip)
+            except InputError as error:
+                writer.fail(clip.id, error)
+                continue
+            ready.append((clip, waveform, text))
+            if len(ready) == self._batch_size:
+                kept += self._write(ready, writer, kept)
+                ready = []
+        if ready:
+            self._write(ready, writer, kept)
+
+    def _hear(self, clip: Clip) -> tuple[np.ndarray, str | None]:
+        """Sound and text of a clip as the model is to hear it; `InputError` where it cannot be used."""
+        waveform, rate = clip.audio()
+        target = self._probe.window.sample_rate
+        if rate != target:
+            from audiogram import sound
+
+            waveform = sound.resample(waveform, rate, target)
+        if self._condition is not None:
+            # what does not fit the window is refused before it is filtered, which could take long
+            self._probe.prepare(waveform, target, clip.text)
+            waveform = np.asarray(self._condition(waveform, target), dtype=np.float32)
+        return self._probe.prepare(waveform, target, clip.text)
+
+    def _write(self, ready: Sequence[tuple[Clip, np.ndarray, str | None]], writer: PartWriter, kept: int) -> int:
+        ids = [clip.id for clip, _, _ in ready]
+        batch = self._probe.batch(
+            ids, [x for _, x, _ in ready], [text for _, _, text in ready], vector_offset=kept, **self._options
+        )
+        clips = batch.clips
+        for old, new in self._names.items():
+            values = [clip.metadata.get(old) for clip, _, _ in ready]
+            clips = clips.append_column(self._schema.field(new), pa.array(values, self._schema.field(new).type))
+        writer.add("clips", clips)
+        writer.add("tokens", batch.tokens)
+        writer.add("ground_truth", batch.ground_truth)
+        if batch.vectors:
+            writer.add_vectors(batch.vectors)
+        return len(batch.vectors.get("hidden", ()))
+
+
+def _condition(condition: str | Condition | None) -> Condition | None:
+    if isinstance(condition, str):
+        from audiogram import condition as built_in
+
+        return built_in(condition)
+    return condition
+
+
+def _versions(condition: Condition | None) -> dict[str, str]:
+    import torch
+    import transformers
+
+    import whisperprobe
+
+    out = {
+        "whisperprobe": whisperprobe.__version__,
+        "torch": str(torch.__version__),
+        "transformers": str(transformers.__version__),
+    }
+    if condition is not None:
+        plugin = condition.versions()
+        out[str(plugin["distribution"])] = str(plugin["version"])
+    return out
+
+
+def _card(manifest: Mapping[str, Any]) -> str:
+    options = manifest["options"]
+    heard = options["condition"] or options["corpus_condition"] or {}
+    return (
+        f"# Probe run\n\nHeard by `{options['model']}`"
+        + (f" through the condition `{heard.get('name')}`" if heard else "")
+        + ".\n\n`clips` has one row per clip, `tokens` one per scored token (greedy output, and every spelling of the "
+        "ground truth read in), `ground_truth` one per greedy position and token of the ground truth. `vectors/` has "
+        "hidden states and the most probable tokens: `vector_row` is a row of the safetensors file with the same name. "
+        "`whisperprobe.load_probes` opens all of it.\n"
+    )

@@ -1,0 +1,161 @@
+"""Batched greedy decoding that keeps nothing but token ids and the cross-attention cache.
+
+It is what `generate` does for short-form Whisper, without the bookkeeping: the same prompt, the same suppression, the
+same arg max. `generate` itself would switch to long-form decoding on over-length input, so it is not used; callers
+refuse such input before.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from audiogram.errors import InputError
+
+__all__ = ["Decoded", "Suppression", "at_least_float32", "encode", "greedy_decode", "room_for_text"]
+
+
+@dataclass(frozen=True)
+class Suppression:
+    """Which tokens a decode may not choose.
+
+    Attributes
+    ----------
+    always : tuple of int
+        At every position (`suppress_tokens` of the generation config).
+    at_begin : tuple of int
+        At the first position too (`begin_suppress_tokens`).
+    """
+
+    always: tuple[int, ...] = ()
+    at_begin: tuple[int, ...] = ()
+
+    @classmethod
+    def of(cls, generation_config: Any, size: int) -> Suppression:
+        """Read the suppression of a checkpoint; ids outside the vocabulary are refused.
+
+        The prompt is all that is forced: `forced_decoder_ids`, the older way to write it, is superseded by it, as in
+        transformers.
+        """
+        lists = {}
+        for name in ("suppress_tokens", "begin_suppress_tokens"):
+            ids = sorted({int(i) for i in getattr(generation_config, name, None) or ()})
+            if ids and not (ids[0] >= 0 and ids[-1] < size):
+                raise InputError(
+                    f"the generation config's {name} names token {ids[0] if ids[0] < 0 else ids[-1]}, but the model "
+                    f"has tokens 0 to {size - 1}. It comes from another checkpoint; save the model's own."
+                )
+            lists[name] = tuple(ids)
+        return cls(
+            lists["suppress_tokens"], tuple(sorted({*lists["suppress_tokens"], *lists["begin_suppress_tokens"]}))
+        )
+
+    def mask(self, size: int, *, at_begin: bool, device: Any) -> torch.Tensor | None:
+        """Return which tokens are suppressed, bool `(V,)`, or None where there are none."""
+        ids = self.at_begin if at_begin else self.always
+        if not ids:
+            return None
+        out = torch.zeros(size, dtype=torch.bool, device=device)
+        out[list(ids)] = True
+        return out
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """A decoded batch.
+
+    Attributes
+    ----------
+    token_ids : tuple of tuple of int
+        Per clip, without the prompt; the clip's own first end token is included and nothing after it.
+    ended : tuple of bool
+        Whether the end token came before the limit.
+    """
+
+    token_ids: tuple[tuple[int, ...], ...]
+    ended: tuple[bool, ...]
+
+
+def at_least_float32(x: torch.Tensor) -> torch.Tensor:
+    """Widen half precision; float32 and float64 stay."""
+    return x.float() if x.element_size() < 4 else x
+
+
+def room_for_text(model: Any, prompt: list[int]) -> int:
+    """Return how many tokens the decoder's positions leave for text behind the prompt."""
+    return int(model.config.max_target_positions) - len(prompt)
+
+
+def encode(model: Any, features: torch.Tensor) -> tuple[torch.Tensor, Any]:
+    """Run the encoder once; return its last states `(clips, positions, d)` and a fresh cross-attention cache."""
+    from transformers.cache_utils import DynamicCache
+
+    weight = model.get_output_embeddings().weight
+    states = model.model.encoder(features.to(device=weight.device, dtype=weight.dtype)).last_hidden_state
+    return states, DynamicCache()
+
+
+def greedy_decode(
+    model: Any,
+    states: torch.Tensor,
+    cross_cache: Any,
+    prompt: list[int],
+    suppression: Suppression,
+    *,
+    end_id: int,
+    max_new_tokens: int,
+) -> Decoded:
+    """Decode every clip of a batch greedily.
+
+    Parameters
+    ----------
+    model : WhisperForConditionalGeneration
+        In evaluation mode.
+    states : tensor, shape (clips, positions, d)
+        Encoder output.
+    cross_cache : transformers.DynamicCache
+        Filled with the cross-attention's keys and values, for use by the scoring pass.
+    prompt : list of int
+        The same for every clip.
+    suppression : Suppression
+        Tokens that may not be chosen.
+    end_id : int
+        End token; it is the padding token too, so a row is over at its *first* end token.
+    max_new_tokens : int
+        Longest output, end token included.
+
+    Returns
+    -------
+    Decoded
+    """
+    from transformers.cache_utils import DynamicCache, EncoderDecoderCache
+
+    n, size = states.shape[0], model.get_output_embeddings().weight.shape[0]
+    limit = min(max_new_tokens, room_for_text(model, prompt))
+    cache = EncoderDecoderCache(DynamicCache(), cross_cache)
+    suppressed = suppression.mask(size, at_begin=True, device=states.device)
+    later = suppression.mask(size, at_begin=False, device=states.device)
+    step = torch.tensor(prompt, device=states.device).expand(n, -1)
+    finished = torch.zeros(n, dtype=torch.bool, device=states.device)
+    chosen: list[torch.Tensor] = []
+    while len(chosen) < limit:
+        hidden = model.model.decoder(
+            input_ids=step, encoder_hidden_states=states, past_key_values=cache, use_cache=True
+        ).last_hidden_state[:, -1]
+        logits = at_least_float32(model.get_output_embeddings()(hidden))
+        if suppressed is not None:
+            logits = logits.masked_fill(suppressed, -torch.inf)
+        suppressed = later
+        token = logits.argmax(-1)
+        token = torch.where(finished, end_id, token)
+        chosen.append(token)
+        finished |= token == end_id
+        if bool(finished.all()):
+            break
+        step = token[:, None]
+    ids = torch.stack(chosen, 1).cpu().numpy()
+    ends = ids == end_id
+    lengths = [int(row.argmax()) + 1 if row.any() else len(row) for row in ends]
+    rows = tuple(tuple(row[:length].tolist()) for row, length in zip(ids, lengths, strict=True))
+    return Decoded(rows, tuple(bool(row.any()) for row in ends))

@@ -1,0 +1,191 @@
+"""Opening a Whisper checkpoint, with errors that say what is wrong with the folder."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from audiogram.errors import InputError, unknown_name
+
+__all__ = ["Checkpoint", "choose_device", "choose_dtype", "load_checkpoint"]
+
+_DTYPES = ("float64", "float32", "float16", "bfloat16")
+_WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
+
+
+@dataclass(frozen=True, eq=False)
+class Checkpoint:
+    """A loaded checkpoint.
+
+    Attributes
+    ----------
+    model : WhisperForConditionalGeneration
+        In evaluation mode, on its device.
+    tokenizer : WhisperTokenizer
+        Its tokenizer.
+    source : str
+        Path or hub name, as given.
+    model_sha256, tokenizer_sha256 : str
+        Of the files of the weights, and of the tokenizer's vocabulary, merges and special tokens.
+    """
+
+    model: Any
+    tokenizer: Any
+    source: str
+    model_sha256: str
+    tokenizer_sha256: str
+
+
+def choose_device(device: str) -> str:
+    """Return the device that `"auto"` stands for: a CUDA GPU where there is one, else the CPU."""
+    import torch
+
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        chosen = torch.device(device)
+    except (RuntimeError, TypeError) as error:
+        raise InputError(f"device {device!r} is not one that PyTorch knows; try 'cpu', 'cuda' or 'cuda:1'.") from error
+    if chosen.type == "cuda" and not torch.cuda.is_available():
+        raise InputError(f"device {device!r} was asked for, but PyTorch finds no CUDA GPU here; use 'cpu' or 'auto'.")
+    return str(device)
+
+
+def choose_dtype(dtype: Any) -> Any:
+    """Return the torch dtype of a name; None is float32."""
+    import torch
+
+    name = "float32" if dtype is None else str(dtype).removeprefix("torch.")
+    if name not in _DTYPES:
+        raise unknown_name("dtype", dtype, _DTYPES)
+    return getattr(torch, name)
+
+
+def load_checkpoint(path: str | Path, *, device: str = "auto", dtype: Any = None) -> Checkpoint:
+    """Load a Whisper from a folder or the hub.
+
+    Parameters
+    ----------
+    path : str or Path
+        Folder written by `save_pretrained` (or by `whisperprobe finetune`), or hub name.
+    device : str, default "auto"
+        `"auto"`, `"cpu"`, `"cuda"`, `"cuda:1"`.
+    dtype : str or torch.dtype, optional
+        float64, float32 (default), float16 or bfloat16.
+
+    Raises
+    ------
+    InputError
+        No such folder, not a Whisper, a file is missing or damaged, an unknown device or dtype.
+    """
+    from transformers import WhisperForConditionalGeneration, WhisperTokenizer
+
+    where, kind = choose_device(device), choose_dtype(dtype)
+    folder = _folder_of(str(path))
+    if Path(path).is_dir():
+        _check_folder(folder)
+    try:
+        with _quiet():
+            model: Any = WhisperForConditionalGeneration.from_pretrained(
+                str(path), dtype=kind, attn_implementation="sdpa"
+            )
+            tokenizer = WhisperTokenizer.from_pretrained(str(path))
+    except (OSError, ValueError, RuntimeError, KeyError, json.JSONDecodeError) as error:
+        raise InputError(
+            f"the Whisper checkpoint {str(path)!r} cannot be loaded: {_first_line(error)} "
+            "A file is missing or damaged; copy or download it again."
+        ) from error
+    return Checkpoint(
+        model.eval().requires_grad_(False).to(where), tokenizer, str(path), _weights_hash(folder), _hash(tokenizer)
+    )
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the bar that transformers draws over the weights of every model, however small."""
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
+
+
+def _first_line(error: BaseException) -> str:
+    line = next((part.strip() for part in str(error).splitlines() if part.strip()), type(error).__name__)
+    return line if line.endswith((".", "!", "?")) else line + "."
+
+
+def _folder_of(path: str) -> Path:
+    """The folder that holds the files: the path itself, or where the hub's copy lies."""
+    folder = Path(path)
+    if folder.is_dir():
+        return folder
+    if folder.exists():
+        raise InputError(f"{path} is a file, not a model folder. Give the folder that holds its config.json.")
+    if path.startswith((".", "/", "~")) or path.count("/") > 1:
+        raise InputError(
+            f"there is no model folder {path}. Check the path; a hub name looks like openai/whisper-small."
+        )
+    from transformers.utils.hub import cached_file
+
+    try:
+        found = cached_file(path, "config.json")
+    except OSError as error:
+        raise InputError(
+            f"{path!r} is neither a folder here nor a model that can be fetched from the hub: {_first_line(error)}"
+        ) from error
+    return Path(str(found)).parent
+
+
+def _check_folder(folder: Path) -> None:
+    config = folder / "config.json"
+    if not config.is_file():
+        raise InputError(
+            f"{folder} has no config.json, so it is not a model folder. Give the folder of the checkpoint."
+        )
+    try:
+        kind = json.loads(config.read_text(encoding="utf-8")).get("model_type")
+    except (ValueError, AttributeError) as error:
+        raise InputError(f"{config} is not JSON ({error}). The folder is damaged; copy it again.") from error
+    if kind != "whisper":
+        raise InputError(f"{folder} holds a model of type {kind!r}, not a Whisper; only Whisper models are probed.")
+    if not any((folder / name).is_file() for name in _WEIGHTS):
+        raise InputError(
+            f"{folder} has no weights (model.safetensors). The copy is incomplete, or training wrote none."
+        )
+    if not (folder / "tokenizer.json").is_file() and not (
+        (folder / "vocab.json").is_file() and (folder / "merges.txt").is_file()
+    ):
+        raise InputError(
+            f"{folder} has no tokenizer (tokenizer.json, or vocab.json with merges.txt). "
+            "Save the model's own beside it with tokenizer.save_pretrained."
+        )
+
+
+def _weights_hash(folder: Path) -> str:
+    """SHA-256 over the weight files, in order of name."""
+    found = sorted(folder.glob("*.safetensors")) or sorted(folder.glob("pytorch_model*.bin"))
+    digest = hashlib.sha256()
+    for file in found:
+        with open(file, "rb") as stream:
+            digest.update(hashlib.file_digest(stream, "sha256").digest())
+    return digest.hexdigest()
+
+
+def _hash(tokenizer: Any) -> str:
+    """SHA-256 of the backend tokenizer, which holds vocabulary, merges and special tokens.
+
+    The template that puts a prompt around a text is left out: it follows from options, not from the vocabulary.
+    """
+    content = json.loads(tokenizer.backend_tokenizer.to_str())
+    content.pop("post_processor", None)
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,414 @@
+"""`Probe`: a Whisper as a listener, from waveforms to tables of numbers."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+from audiogram.errors import InputError, unknown_name
+
+from whisperprobe import labels
+from whisperprobe.features import WindowSpec, log_mel
+from whisperprobe.probing import tables
+from whisperprobe.probing.decode import Suppression, encode, greedy_decode, room_for_text
+from whisperprobe.probing.loading import load_checkpoint
+from whisperprobe.probing.packing import GREEDY, Rows, pack
+from whisperprobe.probing.pooling import pool_greedy, pool_words
+from whisperprobe.probing.score import Head, Scores, Targets, hidden_states, score
+from whisperprobe.probing.vocabulary import vocabulary_of
+
+if TYPE_CHECKING:
+    from whisperprobe.probing.store import ProbeResult
+
+__all__ = ["Batch", "Probe"]
+
+DECODINGS = ("greedy", "forced")
+VECTORS = ("greedy", "both", "none")
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """What one batch gives: rows of the three tables, and the vectors of the kept rows."""
+
+    tokens: pa.Table
+    clips: pa.Table
+    ground_truth: pa.Table
+    vectors: dict[str, np.ndarray]
+
+
+@contextlib.contextmanager
+def _exact() -> Iterator[None]:
+    """No gradients and no TF32: float32 means float32 on a GPU too."""
+    matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
+    before = matmul.allow_tf32, cudnn.allow_tf32
+    matmul.allow_tf32 = cudnn.allow_tf32 = False
+    try:
+        with torch.inference_mode():
+            yield
+    finally:
+        matmul.allow_tf32, cudnn.allow_tf32 = before
+
+
+def check_choice(kind: str, value: str, known: Sequence[str]) -> str:
+    """Return the value, or raise the error for a name that is not known."""
+    if value not in known:
+        raise unknown_name(kind, value, known)
+    return value
+
+
+class Probe:
+    """A Whisper that is asked what it heard, how surely, and how well it heard what was said.
+
+    Parameters
+    ----------
+    model : WhisperForConditionalGeneration
+        Any Whisper; window and mel bands are read from its configuration.
+    tokenizer : WhisperTokenizer
+        The tokenizer that belongs to it.
+    language, task : str
+        What the prompt says; English-only checkpoints take "en" and "transcribe" only.
+    max_new_tokens : int, default 225
+        Longest greedy output, end token included; bounded by the decoder's positions too.
+
+    Raises
+    ------
+    InputError
+        Model and tokenizer do not belong together, or the prompt cannot be made.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        tokenizer: Any,
+        *,
+        language: str = "en",
+        task: str = "transcribe",
+        max_new_tokens: int = 225,
+        source: dict[str, Any] | None = None,
+    ) -> None:
+        if isinstance(max_new_tokens, bool) or int(max_new_tokens) != max_new_tokens or max_new_tokens < 1:
+            raise InputError(f"max_new_tokens is {max_new_tokens!r}; give a whole number of at least 1.")
+        self.model = model.eval()
+        self.tokenizer = tokenizer
+        self.language, self.task, self.max_new_tokens = labels.language_code(language), task, int(max_new_tokens)
+        self.window = WindowSpec.of(model)
+        settings = model.generation_config
+        self.prompt = labels.prompt_ids(tokenizer, settings, language=language, task=task)
+        size = model.get_output_embeddings().weight.shape[0]
+        self.end_id = _end_id(settings, tokenizer)
+        self.suppression = Suppression.of(settings, size)
+        self.vocabulary = vocabulary_of(tokenizer, size, end_id=self.end_id)
+        self.head = Head.of(model, self.vocabulary, self.suppression)
+        self.normalise = labels.text_normaliser(tokenizer, language)
+        self._source = dict(source or {})
+        self._variants = functools.lru_cache(maxsize=65536)(self._variants_of)
+        self._decoded = functools.lru_cache(maxsize=65536)(self._decode_text)
+        if room_for_text(model, self.prompt) < 1:
+            raise InputError(f"the decoder has {model.config.max_target_positions} positions, too few for the prompt.")
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        path: str | Path,
+        *,
+        device: str = "auto",
+        dtype: Any = None,
+        language: str = "en",
+        task: str = "transcribe",
+        max_new_tokens: int = 225,
+    ) -> Probe:
+        """Load a checkpoint from a folder or the hub.
+
+        Parameters
+        ----------
+        path : str or Path
+            Folder written by `save_pretrained`, or hub name.
+        device : str, default "auto"
+            A CUDA GPU where there is one, else the CPU.
+        dtype : str or torch.dtype, optional
+            What the model runs in; float32 by default. Measures are float32 or better in any case.
+        language, task, max_new_tokens
+            As for the class.
+
+        Raises
+        ------
+        InputError
+            No such folder, not a Whisper, a file is missing or damaged, or an option that it does not know.
+        """
+        loaded = load_checkpoint(path, device=device, dtype=dtype)
+        return cls(
+            loaded.model,
+            loaded.tokenizer,
+            language=language,
+            task=task,
+            max_new_tokens=max_new_tokens,
+            source={
+                "model": loaded.source,
+                "model_sha256": loaded.model_sha256,
+                "tokenizer_sha256": loaded.tokenizer_sha256,
+            },
+        )
+
+    def __repr__(self) -> str:
+        config = self.model.config
+        return (
+            f"Probe({self._source.get('model', type(self.model).__name__)!r}, d={config.d_model}, "
+            f"V={len(self.vocabulary)}, window={self.window.seconds:g} s, {self.dtype}, {self.device}, "
+            f"prompt={''.join(self.vocabulary.tokens[i] for i in self.prompt)!r})"
+        )
+
+    @property
+    def device(self) -> str:
+        """Where the model is."""
+        return str(self.model.device)
+
+    @property
+    def dtype(self) -> str:
+        """What the model runs in, e.g. "float32"."""
+        return str(self.model.dtype).removeprefix("torch.")
+
+    def describe(self) -> dict[str, Any]:
+        """Return all that identifies this listener, for a manifest."""
+        return {
+            **self._source,
+            "language": self.language,
+            "task": self.task,
+            "prompt_ids": self.prompt,
+            "max_new_tokens": self.max_new_tokens,
+            "dtype": self.dtype,
+            "attention": self.model.config._attn_implementation,
+            "window_seconds": self.window.seconds,
+            "mel_bands": self.window.n_mels,
+        }
+
+    def __call__(
+        self,
+        waveforms: Any,
+        texts: Sequence[str | None] | None = None,
+        *,
+        sample_rate: int = 16_000,
+        ids: Sequence[str] | None = None,
+        top_k: int = 1000,
+        decodings: Sequence[str] = DECODINGS,
+        vectors: str = "greedy",
+        batch_size: int = 16,
+    ) -> ProbeResult:
+        """Probe waveforms in memory.
+
+        Parameters
+        ----------
+        waveforms : array, tensor, or sequence of them
+            Mono sound, full scale ±1, each `(samples,)` and no longer than the model's window.
+        texts : sequence of str or None, optional
+            What was said; clips without text get greedy rows only.
+        sample_rate : int, default 16000
+            Of the waveforms, Hz.
+        ids : sequence of str, optional
+            Names of the clips, each once; default "0", "1", ...
+        top_k : int, default 1000
+            How many of the most probable tokens to keep per position (all, where the vocabulary is smaller).
+        decodings : sequence of {"greedy", "forced"}
+            What to score.
+        vectors : {"greedy", "both", "none"}
+            Which rows keep hidden state and top k.
+        batch_size : int, default 16
+            Clips at once; results do not depend on it.
+
+        Returns
+        -------
+        ProbeResult
+
+        Raises
+        ------
+        InputError
+            A clip or an option that cannot be used; the clip is named.
+        """
+        from whisperprobe.probing.store import ProbeResult
+
+        single = getattr(waveforms, "ndim", None) == 1
+        clips = [waveforms] if single else list(waveforms)
+        if single and isinstance(texts, str):
+            texts = [texts]
+        names = [str(i) for i in range(len(clips))] if ids is None else [str(i) for i in ids]
+        said = [None] * len(clips) if texts is None else list(texts)
+        if isinstance(texts, str) or not len(clips) == len(names) == len(said):
+            raise InputError(
+                f"{len(clips)} waveforms, {len(said)} texts and {len(names)} ids were given; give one of each per clip."
+            )
+        if len(set(names)) != len(names):
+            raise InputError("ids must name each clip once; two of them are equal.")
+        if batch_size < 1:
+            raise InputError(f"batch_size is {batch_size}; give at least 1.")
+        parts: list[Batch] = []
+        offset = 0
+        for start in range(0, len(clips), batch_size):
+            chosen = range(start, min(start + batch_size, len(clips)))
+            ready = [self.prepare(clips[i], sample_rate, said[i], name=names[i]) for i in chosen]
+            part = self.batch(
+                [names[i] for i in chosen],
+                [x for x, _ in ready],
+                [text for _, text in ready],
+                top_k=top_k,
+                decodings=decodings,
+                vectors=vectors,
+                vector_offset=offset,
+            )
+            offset += len(part.vectors.get("hidden", ()))
+            parts.append(part)
+        manifest = {"stage": "probe", "options": {**self.describe(), "top_k": top_k, "vectors": vectors}}
+        return ProbeResult.of_batches(parts, manifest)
+
+    def prepare(
+        self, waveform: Any, sample_rate: int, text: str | None, *, name: str = "clip"
+    ) -> tuple[np.ndarray, str | None]:
+        """Check one clip and bring it to the model's rate; over-length input is refused here, before any decode.
+
+        Returns
+        -------
+        waveform : float32 array, shape (samples,)
+            At the model's sample rate.
+        text : str or None
+            None where there is no text.
+
+        Raises
+        ------
+        InputError
+            The sound is empty, not mono, not finite or longer than the window, or the text longer than the decoder.
+        """
+        x = np.asarray(waveform.detach().cpu() if isinstance(waveform, torch.Tensor) else waveform)
+        if x.ndim != 1 or not np.issubdtype(x.dtype, np.floating):
+            raise InputError(f"{name}: expected mono floating-point sound (samples,), received {x.dtype} {x.shape}.")
+        if len(x) == 0:
+            raise InputError(f"{name}: the sound is empty (0 samples).")
+        if not np.isfinite(x).all():
+            raise InputError(f"{name}: the sound holds NaN or infinite samples.")
+        x = x.astype(np.float32, copy=False)
+        if sample_rate != self.window.sample_rate:
+            from audiogram import sound
+
+            x = sound.resample(x, sample_rate, self.window.sample_rate)
+        if len(x) > self.window.n_samples:
+            raise InputError(
+                f"{name}: {len(x) / self.window.sample_rate:.2f} s of sound do not fit the model's window of "
+                f"{self.window.seconds:g} s. Cut the clip, or use a model with a longer window."
+            )
+        said = (text or "").strip() or None
+        if said is not None:
+            longest = max((len(ids) for _, ids in self._variants(said)[0]), default=0)
+            room = room_for_text(self.model, self.prompt)
+            if longest > room:
+                raise InputError(f"{name}: the text has {longest} tokens, but the decoder has room for {room}.")
+        return x, said
+
+    def batch(
+        self,
+        ids: Sequence[str],
+        waveforms: Sequence[np.ndarray],
+        texts: Sequence[str | None],
+        *,
+        top_k: int = 1000,
+        decodings: Sequence[str] = DECODINGS,
+        vectors: str = "greedy",
+        vector_offset: int = 0,
+    ) -> Batch:
+        """Probe one batch of clips that `prepare` has passed; parameters as for the call."""
+        wanted = {check_choice("decoding", d, DECODINGS) for d in decodings}
+        check_choice("vectors", vectors, VECTORS)
+        if isinstance(top_k, bool) or top_k < 0:
+            raise InputError(f"top_k is {top_k!r}; give a whole number, 0 for none.")
+        spoken = [([], []) if text is None else self._variants(text) for text in texts]
+        with _exact():
+            states, cross = encode(self.model, log_mel(waveforms, self.window, device=self.model.device))
+            greedy: Sequence[tuple[int, ...]] = [()] * len(ids)
+            if "greedy" in wanted:
+                greedy = greedy_decode(
+                    self.model,
+                    states,
+                    cross,
+                    self.prompt,
+                    self.suppression,
+                    end_id=self.end_id,
+                    max_new_tokens=self.max_new_tokens,
+                ).token_ids
+            sequences = [
+                [(GREEDY, own)] * ("greedy" in wanted) + list(variants) * ("forced" in wanted)
+                for own, (variants, _) in zip(greedy, spoken, strict=True)
+            ]
+            packed = pack(self.prompt, sequences, self.end_id)
+            hidden = hidden_states(self.model, packed, states, cross)
+            targets = _targets(packed.rows, [g for _, g in spoken])
+            scores = score(hidden, packed, targets, self.head, keep=_kept(packed.rows, vectors), top_k=top_k)
+            pooled = pool_greedy(packed.rows, scores.rows, hidden, [g for _, g in spoken], self.head, len(ids))
+        pooled.update(pool_words(packed.rows, scores.rows, len(ids)))
+        return self._tables(
+            ids, texts, greedy if "greedy" in wanted else None, packed.rows, targets, scores, pooled, vector_offset
+        )
+
+    def _tables(
+        self,
+        ids: Sequence[str],
+        texts: Sequence[str | None],
+        greedy: Sequence[tuple[int, ...]] | None,
+        rows: Rows,
+        targets: Targets,
+        scores: Scores,
+        pooled: dict[str, np.ndarray],
+        vector_offset: int,
+    ) -> Batch:
+        predictions = [None if greedy is None else self._decoded(own) for own in greedy or [()] * len(ids)]
+        correct = [
+            None if said is None or heard is None else labels.same_text(heard, said, self.normalise)
+            for heard, said in zip(predictions, texts, strict=True)
+        ]
+        arrays = {}
+        if len(scores.kept):
+            arrays = dict(scores.vectors)
+            small = len(self.vocabulary) <= 1 << 16
+            arrays["top_k_ids"] = arrays["top_k_ids"].astype(np.uint16 if small else np.int32)
+        return Batch(
+            tables.tokens_table(ids, rows, scores, self.vocabulary, vector_offset),
+            tables.clips_table(ids, texts, predictions, correct, pooled),
+            tables.ground_truth_table(ids, rows, targets, scores, self.vocabulary),
+            arrays,
+        )
+
+    def _variants_of(self, text: str) -> tuple[list[tuple[int, tuple[int, ...]]], list[int]]:
+        """What is scored for a text: (index of the variant's name, tokens), and the ground truth g."""
+        variants = labels.text_variants(text, self.tokenizer)
+        numbered = [(labels.VARIANT_NAMES.index(v.name), v.token_ids) for v in variants]
+        return numbered, labels.ground_truth_ids(text, self.tokenizer)
+
+    def _decode_text(self, token_ids: tuple[int, ...]) -> str:
+        return str(self.tokenizer.decode(list(token_ids), skip_special_tokens=True)).strip()
+
+
+def _end_id(settings: Any, tokenizer: Any) -> int:
+    end = getattr(settings, "eos_token_id", None)
+    if isinstance(end, list | tuple):
+        end = end[0] if end else None
+    return int(tokenizer.eos_token_id if end is None else end)
+
+
+def _kept(rows: Rows, vectors: str) -> np.ndarray:
+    if vectors == "none":
+        return np.empty(0, dtype=np.int64)
+    return np.arange(len(rows)) if vectors == "both" else np.flatnonzero(rows.greedy)
+
+
+def _targets(rows: Rows, spoken: Sequence[Sequence[int]]) -> Targets:
+    """Every greedy row of a clip with every token of its ground truth."""
+    greedy = np.flatnonzero(rows.greedy)
+    counts = np.array([len(g) for g in spoken], dtype=np.int64)
+    flat = np.array([i for g in spoken for i in g], dtype=np.int64)
+    starts = np.cumsum(counts) - counts
+    per_row = counts[rows.clip[greedy]]
+    row = np.repeat(greedy, per_row)
+    index = np.arange(len(row)) - np.repeat(np.cumsum(per_row) - per_row, per_row)
+    return Targets(row, index, flat[starts[rows.clip[row]] + index] if len(row) else np.empty(0, dtype=np.int64))

@@ -1,0 +1,344 @@
+"""One teacher-forced pass over everything that is scored, and every measure of it, on the device.
+
+Hidden states come from the packed pass; the logits of each distinct state are made once, in chunks that bound memory,
+and every number of `whisperprobe.measures` is taken from them there. Nothing is done per token in Python.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+
+from whisperprobe import measures
+from whisperprobe.probing.decode import Suppression, at_least_float32
+from whisperprobe.probing.packing import Packed
+from whisperprobe.probing.vocabulary import Vocabulary
+
+__all__ = ["Head", "Scores", "Targets", "group_logits", "hidden_states", "score"]
+
+_CHUNK_BYTES = {"cpu": 1 << 24, "cuda": 1 << 29}
+"""Size of one buffer of logits: on a CPU what its caches still hold, on a GPU what keeps it busy."""
+
+
+@dataclass(frozen=True, eq=False)
+class Head:
+    """The output side of a model, on its device and in float32 or better, whatever the model runs in.
+
+    Attributes
+    ----------
+    embedding : tensor, shape (V, d)
+        Output embedding E.
+    inverse_norms : tensor, shape (V,)
+        1 / ‖E_v‖, 0 for zero rows.
+    vocabulary : Vocabulary
+        The tokens.
+    word_ends : bool tensor, shape (V,)
+        Tokens that end a word.
+    groups, group_order : int64 tensors, shape (V,)
+        See `Vocabulary`.
+    suppressed, suppressed_at_begin : bool tensor, shape (V,), or None
+        What the decode may not choose.
+    """
+
+    embedding: torch.Tensor
+    inverse_norms: torch.Tensor
+    vocabulary: Vocabulary
+    word_ends: torch.Tensor
+    groups: torch.Tensor
+    group_order: torch.Tensor
+    suppressed: torch.Tensor | None
+    suppressed_at_begin: torch.Tensor | None
+
+    @classmethod
+    def of(cls, model: Any, vocabulary: Vocabulary, suppression: Suppression) -> Head:
+        """Prepare a model's output side once."""
+        embedding = at_least_float32(model.get_output_embeddings().weight.detach())
+        device, size = embedding.device, embedding.shape[0]
+        return cls(
+            embedding=embedding,
+            inverse_norms=measures.inverse_norms(embedding),
+            vocabulary=vocabulary,
+            word_ends=torch.from_numpy(vocabulary.word_ends).to(device),
+            groups=torch.from_numpy(vocabulary.groups.astype(np.int64)).to(device),
+            group_order=torch.from_numpy(vocabulary.group_order).to(device),
+            suppressed=suppression.mask(size, at_begin=False, device=device),
+            suppressed_at_begin=suppression.mask(size, at_begin=True, device=device),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Targets:
+    """Ground-truth tokens to be looked up under states, `(pairs,)` each: rows of the `ground_truth` table.
+
+    Attributes
+    ----------
+    row : int64 array
+        Greedy row.
+    index : int64 array
+        Which token of the ground truth, from 0.
+    token_id : int64 array
+        That token.
+    """
+
+    row: np.ndarray
+    index: np.ndarray
+    token_id: np.ndarray
+
+
+@dataclass(eq=False)
+class Scores:
+    """What was measured: `rows` and `targets` hold one array per column, NumPy, in the order of their tables.
+
+    Attributes
+    ----------
+    rows, targets : dict of str to array
+        Columns of `tokens` and `ground_truth` that are measured; floating point in float64.
+    vectors : dict of str to array
+        `hidden` (float32, `(kept, d)`), `top_k_ids`, `top_k_log_probabilities` (float16), for the rows in `kept`.
+    kept : int64 array
+        Rows whose vectors were kept, in order.
+    """
+
+    rows: dict[str, np.ndarray]
+    targets: dict[str, np.ndarray]
+    vectors: dict[str, np.ndarray] = field(default_factory=dict)
+    kept: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+
+
+def hidden_states(model: Any, packed: Packed, encoder_states: torch.Tensor, cross_cache: Any) -> torch.Tensor:
+    """Run the packed pass; return the states that matter, `(states, d)`, after the final layer norm.
+
+    Parameters
+    ----------
+    model : WhisperForConditionalGeneration
+        In evaluation mode.
+    packed : Packed
+        What to read.
+    encoder_states : tensor, shape (clips, positions, d)
+        Encoder output.
+    cross_cache : transformers.DynamicCache
+        Cross-attention keys and values of the decode, or empty: then they are made here.
+    """
+    from transformers.cache_utils import DynamicCache, EncoderDecoderCache
+
+    device = encoder_states.device
+    mask = torch.zeros(packed.visible.shape, dtype=encoder_states.dtype, device=device)
+    mask.masked_fill_(~torch.from_numpy(packed.visible).to(device), torch.finfo(encoder_states.dtype).min)
+    hidden = model.model.decoder(
+        input_ids=torch.from_numpy(packed.input_ids).to(device),
+        position_ids=torch.from_numpy(packed.position_ids).to(device),
+        attention_mask=mask[:, None],
+        encoder_hidden_states=encoder_states,
+        past_key_values=EncoderDecoderCache(DynamicCache(), cross_cache),
+        use_cache=True,
+    ).last_hidden_state
+    states: torch.Tensor = hidden.reshape(-1, hidden.shape[-1])[torch.from_numpy(packed.states).to(device)]
+    return states
+
+
+def group_logits(z: torch.Tensor, head: Head) -> torch.Tensor:
+    """Return ln Σ exp z over the members of each normalised group, `(n, groups)`.
+
+    Groups are summed as rectangular blocks of one size each: no scatter, hence no atomics and one order of summation.
+    """
+    ordered = z[:, head.group_order]
+    blocks, start = [], 0
+    for size, count in head.vocabulary.group_sizes:
+        block = ordered[:, start : start + size * count]
+        blocks.append(block if size == 1 else block.reshape(-1, count, size).logsumexp(-1))
+        start += size * count
+    return torch.cat(blocks, dim=1)
+
+
+def score(
+    hidden: torch.Tensor, packed: Packed, targets: Targets, head: Head, *, keep: np.ndarray, top_k: int
+) -> Scores:
+    """Measure every row and every target.
+
+    Parameters
+    ----------
+    hidden : tensor, shape (states, d)
+        From `hidden_states`.
+    packed : Packed
+        Whose rows are scored.
+    targets : Targets
+        Ground-truth tokens to look up.
+    head : Head
+        Output side of the model.
+    keep : int64 array
+        Rows whose hidden state and top k are kept.
+    top_k : int
+        How many tokens to keep.
+
+    Returns
+    -------
+    Scores
+    """
+    rows, n_clips = packed.rows, len(packed.input_ids)
+    device = head.embedding.device
+    h = at_least_float32(hidden).to(head.embedding.dtype)
+    n_rows, n_targets = len(rows), len(targets.row)
+    pair_state = np.concatenate([rows.state, rows.state[targets.row]])
+    pair_token = np.concatenate([rows.token_id, targets.token_id])
+    order = np.argsort(pair_state, kind="stable")
+    sorted_state = pair_state[order]
+
+    k = min(top_k, head.embedding.shape[0])
+    kept_states, kept_of = np.unique(rows.state[keep], return_inverse=True)
+    per_state: dict[str, list[torch.Tensor]] = {}
+    per_pair: dict[str, list[torch.Tensor]] = {}
+    top: list[tuple[torch.Tensor, torch.Tensor]] = []
+
+    def note(into: dict[str, list[torch.Tensor]], **values: torch.Tensor) -> None:
+        for name, value in values.items():
+            into.setdefault(name, []).append(value)
+
+    for start, stop in _chunks(len(h), head.embedding):
+        z = h[start:stop] @ head.embedding.T
+        log_norm = measures.log_normaliser(z)
+        density = measures.semantic_density(h[start:stop], head.embedding, logits=z, inverse=head.inverse_norms)
+        by_group = group_logits(z, head)
+        note(
+            per_state,
+            entropy=measures.entropy(z, log_norm),
+            semantic_density=density,
+            log_word_end=measures.log_mass(z, head.word_ends, log_norm),
+            normalised_entropy=measures.entropy(by_group, log_norm),
+            log_norm=log_norm,
+            log_processed=_log_processed(z, max(0, min(stop, n_clips) - start), head, log_norm),
+        )
+        low, high = np.searchsorted(kept_states, [start, stop])
+        if k and high > low:
+            wanted = torch.from_numpy(kept_states[low:high] - start).to(device)
+            best = z[wanted].topk(k, dim=-1)
+            top.append((best.indices, best.values - log_norm[wanted, None]))
+        low, high = np.searchsorted(sorted_state, [start, stop])
+        at = torch.from_numpy(sorted_state[low:high] - start).to(device)
+        token = torch.from_numpy(pair_token[order[low:high]]).to(device)
+        for a, b in _chunks(len(at), head.embedding):
+            z_at = z[at[a:b]]
+            group = head.groups[token[a:b]]
+            grouped_at = by_group[at[a:b]]
+            note(
+                per_pair,
+                logit=z_at.gather(1, token[a:b, None])[:, 0],
+                rank=measures.rank(z_at, token[a:b]),
+                ties=measures.ties(z_at, token[a:b]),
+                group_logit=grouped_at.gather(1, group[:, None])[:, 0],
+                group_rank=measures.rank(grouped_at, group),
+            )
+
+    states = {name: torch.cat(parts).cpu().numpy() for name, parts in per_state.items()}
+    inverse = np.empty(len(order), dtype=np.int64)
+    inverse[order] = np.arange(len(order))
+    pairs = {name: torch.cat(parts).cpu().numpy()[inverse] for name, parts in per_pair.items()}
+    if not pairs:
+        pairs = {name: np.empty(0) for name in ("logit", "rank", "ties", "group_logit", "group_rank")}
+    similarity = _similarities(h, packed, targets, head)
+    out = Scores(
+        _row_columns(packed, head, states, {name: x[:n_rows] for name, x in pairs.items()}),
+        _target_columns(states["log_norm"], pair_state[n_rows:], {n: x[n_rows:] for n, x in pairs.items()}, similarity)
+        if n_targets
+        else {name: np.empty(0) for name in ("rank", "probability", "cosine_similarity", "correlation")},
+        kept=keep,
+    )
+    out.vectors = _vectors(h, top, kept_states, kept_of, k)
+    return out
+
+
+def _chunks(n: int, embedding: torch.Tensor) -> Iterator[tuple[int, int]]:
+    """Yield (start, stop) over n rows of logits, each chunk within the device's buffer size."""
+    budget = _CHUNK_BYTES.get(embedding.device.type, _CHUNK_BYTES["cpu"])
+    step = max(1, budget // (embedding.shape[0] * embedding.element_size()))
+    for start in range(0, n, step):
+        yield start, min(start + step, n)
+
+
+def _log_processed(z: torch.Tensor, n_begin: int, head: Head, log_norm: torch.Tensor) -> torch.Tensor:
+    """Log-normaliser after suppression; the first `n_begin` states are those that predict a first token."""
+    if head.suppressed_at_begin is None:
+        return log_norm
+    out = log_norm.clone()
+    if n_begin:
+        out[:n_begin] = z[:n_begin].masked_fill(head.suppressed_at_begin, -torch.inf).logsumexp(-1)
+    if head.suppressed is not None:
+        out[n_begin:] = z[n_begin:].masked_fill(head.suppressed, -torch.inf).logsumexp(-1)
+    return out
+
+
+def _similarities(h: torch.Tensor, packed: Packed, targets: Targets, head: Head) -> tuple[np.ndarray, np.ndarray]:
+    """Cosine and correlation of h_t with E[g_j], per target."""
+    state = torch.from_numpy(packed.rows.state[targets.row]).to(h.device)
+    token = torch.from_numpy(targets.token_id).to(h.device)
+    cosine, correlation = [], []
+    for a in range(0, len(state), 1 << 14):
+        left, right = h[state[a : a + (1 << 14)]], head.embedding[token[a : a + (1 << 14)]]
+        cosine.append(measures.cosine_similarity(left, right))
+        correlation.append(measures.correlation(left, right))
+    if not cosine:
+        return np.empty(0), np.empty(0)
+    return torch.cat(cosine).cpu().numpy(), torch.cat(correlation).cpu().numpy()
+
+
+def _row_columns(
+    packed: Packed, head: Head, states: dict[str, np.ndarray], pairs: dict[str, np.ndarray]
+) -> dict[str, np.ndarray]:
+    """The measured columns of `tokens`, in float64 from here on."""
+    rows, wide = packed.rows, np.float64
+    states = {name: x.astype(wide) for name, x in states.items()}
+    logit, group_logit = pairs["logit"].astype(wide), pairs["group_logit"].astype(wide)
+    log_p = logit - states["log_norm"][rows.state]
+    processed = logit - states["log_processed"][rows.state]
+    for suppressed, where in (
+        (head.suppressed, rows.position > 0),
+        (head.suppressed_at_begin, rows.position == 0),
+    ):
+        if suppressed is not None:
+            processed[where & suppressed.cpu().numpy()[rows.token_id]] = -np.inf
+    has_next = rows.next_state >= 0
+    return {
+        "log_probability": log_p,
+        "processed_log_probability": processed,
+        "probability": np.exp(log_p),
+        "surprisal": measures.surprisal(log_p),
+        "rank": pairs["rank"].astype(np.int64),
+        "ties": pairs["ties"].astype(np.int64),
+        "entropy": states["entropy"][rows.state],
+        "semantic_density": states["semantic_density"][rows.state],
+        "normalised_probability": np.exp(group_logit - states["log_norm"][rows.state]),
+        "normalised_rank": pairs["group_rank"].astype(np.int64),
+        "normalised_entropy": states["normalised_entropy"][rows.state],
+        "log_word_end": np.where(has_next, states["log_word_end"][rows.next_state], np.nan),
+    }
+
+
+def _target_columns(
+    log_norm: np.ndarray, state: np.ndarray, pairs: dict[str, np.ndarray], similarity: tuple[np.ndarray, np.ndarray]
+) -> dict[str, np.ndarray]:
+    return {
+        "rank": pairs["rank"].astype(np.int64),
+        "probability": np.exp(pairs["logit"].astype(np.float64) - log_norm[state].astype(np.float64)),
+        "cosine_similarity": similarity[0].astype(np.float64),
+        "correlation": similarity[1].astype(np.float64),
+    }
+
+
+def _vectors(
+    h: torch.Tensor,
+    top: list[tuple[torch.Tensor, torch.Tensor]],
+    kept_states: np.ndarray,
+    kept_of: np.ndarray,
+    k: int,
+) -> dict[str, np.ndarray]:
+    """Hidden states and top k of the kept rows, in their order."""
+    hidden = h[torch.from_numpy(kept_states).to(h.device)].float().cpu().numpy()[kept_of]
+    if top:
+        ids = torch.cat([i for i, _ in top]).cpu().numpy()[kept_of]
+        log_p = torch.cat([p for _, p in top]).cpu().numpy()[kept_of]
+    else:
+        ids, log_p = np.empty((len(kept_of), k), dtype=np.int64), np.empty((len(kept_of), k), dtype=np.float32)
+    return {"hidden": hidden, "top_k_ids": ids, "top_k_log_probabilities": log_p.astype(np.float16)}

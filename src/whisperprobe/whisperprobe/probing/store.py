@@ -1,0 +1,334 @@
+"""What a probe run leaves behind, in memory or on disk: tables as pandas, vectors as arrays.
+
+`vector_row` is the row of a token in `hidden` and `top_k`. In the Parquet files it counts within the part: it is a row
+of the safetensors file of the same name (`tokens/test-00003-of-00064.parquet` and
+`vectors/test-00003-of-00064.safetensors`), so that a part can be written without knowing the others. `load_probes`
+adds the number of rows in the parts before it, in the order of the manifest's plan: in a `ProbeResult` it is unique
+in the whole run and indexes the arrays as they are.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from audiogram.corpus import read_manifest, stage_parts
+from audiogram.errors import InputError, WorkError
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+    from whisperprobe.probing.probe import Batch
+
+__all__ = ["PartedArray", "ProbeResult", "TopK", "load_probes"]
+
+TABLES = ("clips", "tokens", "ground_truth")
+VECTOR_NAMES = ("hidden", "top_k_ids", "top_k_log_probabilities")
+
+_DTYPES = {
+    "F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "|i1",
+    "U64": "<u8", "U32": "<u4", "U16": "<u2", "U8": "|u1", "BOOL": "|b1",
+}  # fmt: skip
+
+
+class TopK(NamedTuple):
+    """The most probable tokens of each vector row, most probable first: ids and ln p, `(rows, k)`."""
+
+    ids: Any
+    log_probabilities: Any
+
+
+class PartedArray:
+    """Arrays one behind the other along their first axis, read from disk only where they are indexed.
+
+    Parameters
+    ----------
+    parts : sequence of array
+        Memory-mapped arrays that agree in dtype and in all axes but the first.
+
+    Examples
+    --------
+    >>> rows = PartedArray([np.zeros((2, 3)), np.ones((4, 3))])
+    >>> rows.shape, rows[[5, 0]].sum(axis=1).tolist()
+    ((6, 3), [3.0, 0.0])
+    """
+
+    def __init__(self, parts: Sequence[np.ndarray]) -> None:
+        self._parts = [p for p in parts if len(p)] or list(parts[:1]) or [np.empty((0, 0), dtype=np.float32)]
+        self._stops = np.cumsum([len(p) for p in self._parts])
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Rows, then what a row has."""
+        return (int(self._stops[-1]), *self._parts[0].shape[1:])
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the entries."""
+        return self._parts[0].dtype
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return self._parts[0].ndim
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        whole = self._parts[0] if len(self._parts) == 1 and not copy else np.concatenate(self._parts)
+        return np.asarray(whole, dtype=dtype)
+
+    def __getitem__(self, key: Any) -> np.ndarray:
+        first, rest = (key[0], key[1:]) if isinstance(key, tuple) else (key, ())
+        if isinstance(first, slice):
+            first = np.arange(len(self))[first]
+        rows = np.asarray(first)
+        if rows.dtype == bool:
+            if rows.shape != (len(self),):
+                raise IndexError(f"a mask of shape {rows.shape} does not fit {len(self)} rows")
+            rows = np.flatnonzero(rows)
+        if rows.size == 0:
+            rows = rows.astype(np.int64)
+        if rows.dtype.kind not in "iu":
+            raise IndexError(f"rows must be whole numbers, received {rows.dtype}; drop the rows without vectors first")
+        if rows.size and (rows.min() < -len(self) or rows.max() >= len(self)):
+            raise IndexError(f"row {rows.max()} is out of range for {len(self)} rows")
+        flat = np.where(rows < 0, rows + len(self), rows).reshape(-1)
+        out = np.empty((len(flat), *self.shape[1:]), dtype=self.dtype)
+        part = np.searchsorted(self._stops, flat, side="right")
+        for p in np.unique(part):
+            at = part == p
+            out[at] = self._parts[p][flat[at] - (self._stops[p] - len(self._parts[p]))]
+        out = out.reshape(*rows.shape, *self.shape[1:])
+        return out[(slice(None),) * rows.ndim + tuple(rest)] if rest else out
+
+    def __repr__(self) -> str:
+        return f"<{' × '.join(map(str, self.shape))} {self.dtype}, {len(self._parts)} parts>"
+
+
+@dataclass(eq=False, repr=False)
+class ProbeResult:
+    """A probe run: tables as pandas, vectors as arrays that `tokens.vector_row` indexes.
+
+    Attributes
+    ----------
+    manifest : dict
+        What was run: model and hashes, prompt, options, corpus.
+    path : Path or None
+        The run's folder; None in memory.
+    """
+
+    manifest: dict[str, Any]
+    path: Path | None
+    _tables: Mapping[str, Any]
+    _vectors: Mapping[str, Any]
+
+    @classmethod
+    def of_batches(cls, batches: Sequence[Batch], manifest: dict[str, Any]) -> ProbeResult:
+        """Join batches in memory."""
+        import pyarrow as pa
+
+        from whisperprobe.probing import tables
+
+        schemas = {"clips": tables.CLIPS, "tokens": tables.TOKENS, "ground_truth": tables.GROUND_TRUTH}
+        joined = {
+            name: pa.concat_tables([getattr(b, name) for b in batches]) if batches else schema.empty_table()
+            for name, schema in schemas.items()
+        }
+        vectors = {
+            name: np.concatenate([b.vectors[name] for b in batches if b.vectors])
+            for name in VECTOR_NAMES
+            if any(b.vectors for b in batches)
+        }
+        return cls(manifest, None, joined, vectors)
+
+    @functools.cached_property
+    def tokens(self) -> pd.DataFrame:
+        """One row per scored token; `position` counts from 0, `vector_row` is missing where no vectors were kept."""
+        return self._frame("tokens")
+
+    @functools.cached_property
+    def clips(self) -> pd.DataFrame:
+        """One row per clip, with the columns of the source."""
+        return self._frame("clips")
+
+    @functools.cached_property
+    def ground_truth(self) -> pd.DataFrame:
+        """One row per greedy position and token of the ground truth."""
+        return self._frame("ground_truth")
+
+    @property
+    def hidden(self) -> Any:
+        """Hidden states, float32 `(rows, d)`."""
+        return self._array("hidden")
+
+    @property
+    def top_k(self) -> TopK:
+        """Most probable tokens: ids and log-probabilities (float16), `(rows, k)`."""
+        return TopK(self._array("top_k_ids"), self._array("top_k_log_probabilities"))
+
+    @property
+    def failures(self) -> pd.DataFrame:
+        """Clips that could not be probed: id, error."""
+        import pandas as pd
+        import pyarrow.parquet as pq
+
+        if self.path is None:
+            return pd.DataFrame({"id": [], "error": []}, dtype=str)
+        parts = stage_parts(self.path)
+        found: list[pd.DataFrame] = [pq.read_table(part.failures(self.path)).to_pandas() for part in parts]
+        return pd.concat(found, ignore_index=True)
+
+    def _frame(self, name: str) -> pd.DataFrame:
+        import pandas as pd
+
+        table: pa.Table = self._tables[name]
+        integers = {}
+        for entry in table.schema:
+            # a missing vector row or target must not turn whole numbers into floating point
+            if str(entry.type) in ("int32", "int64") and table[entry.name].null_count:
+                integers[entry.type] = pd.Int64Dtype() if str(entry.type) == "int64" else pd.Int32Dtype()
+        frame: pd.DataFrame = table.to_pandas(types_mapper=integers.get if integers else None)
+        return frame
+
+    def _array(self, name: str) -> Any:
+        if name not in self._vectors:
+            raise InputError("this run kept no vectors; probe again with vectors='greedy' or 'both'.")
+        return self._vectors[name]
+
+    def __repr__(self) -> str:
+        options = self.manifest.get("options", {})
+        clips = self._tables["clips"]
+        correct = [c for c in clips["correct"].to_pylist() if c is not None]
+        lines = [
+            f"ProbeResult of {options.get('model', 'a model')}, {self.path or 'in memory'}",
+            f"  clips         {len(clips)}"
+            + (f", {np.mean(correct):.1%} of {len(correct)} correct" if correct else ""),
+        ]
+        if correct:
+            import pyarrow.compute as pc
+
+            surprisal = pc.mean(clips["word_surprisal"]).as_py()
+            lines[-1] += "" if surprisal is None else f", word surprisal {surprisal:.2f} bits"
+        lines.append(f"  tokens        {len(self._tables['tokens'])} rows")
+        lines.append(f"  ground_truth  {len(self._tables['ground_truth'])} rows")
+        for name in ("hidden", "top_k_ids"):
+            if name in self._vectors:
+                shape = " × ".join(map(str, self._vectors[name].shape))
+                lines.append(f"  {name.removesuffix('_ids'):<13} {shape} {self._vectors[name].dtype}")
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        import html
+
+        return f"<pre>{html.escape(repr(self))}</pre>{self.clips.head().to_html()}"
+
+
+class _LazyTables(Mapping[str, Any]):
+    """Tables of a run's folder, read when first asked for."""
+
+    def __init__(self, path: Path, offsets: Sequence[int]) -> None:
+        self._path, self._offsets = path, offsets
+        self._read = functools.lru_cache(maxsize=None)(self._read_table)
+
+    def __getitem__(self, name: str) -> pa.Table:
+        if name not in TABLES:
+            raise KeyError(name)
+        return self._read(name)
+
+    def __iter__(self) -> Any:
+        return iter(TABLES)
+
+    def __len__(self) -> int:
+        return len(TABLES)
+
+    def _read_table(self, name: str) -> pa.Table:
+        import pyarrow as pa
+        import pyarrow.compute as pc
+        import pyarrow.parquet as pq
+
+        from whisperprobe.probing import tables
+
+        pieces = []
+        for part, offset in zip(stage_parts(self._path), self._offsets, strict=True):
+            file = part.table(self._path, name)
+            if file.is_file():
+                piece = pq.read_table(file)
+                if name == "tokens":
+                    shifted = pc.add(piece["vector_row"], offset)
+                    piece = piece.set_column(piece.schema.get_field_index("vector_row"), "vector_row", shifted)
+                pieces.append(piece)
+        schema = {"clips": tables.CLIPS, "tokens": tables.TOKENS, "ground_truth": tables.GROUND_TRUTH}[name]
+        return pa.concat_tables(pieces, promote_options="permissive") if pieces else schema.empty_table()
+
+
+def map_safetensors(path: Path) -> dict[str, np.ndarray]:
+    """Map the arrays of a safetensors file into memory, without reading them.
+
+    Written by hand because the library copies what it reads: the file is eight bytes of length, a JSON header, and
+    the raw arrays.
+    """
+    try:
+        with open(path, "rb") as stream:
+            size = int.from_bytes(stream.read(8), "little")
+            header = json.loads(stream.read(size))
+    except (OSError, ValueError) as error:
+        raise WorkError(f"{path} cannot be read as safetensors: {error}. Probe again into a new folder.") from error
+    header.pop("__metadata__", None)
+    return {
+        name: np.memmap(
+            path, dtype=_DTYPES[entry["dtype"]], mode="r", offset=8 + size + entry["data_offsets"][0],
+            shape=tuple(entry["shape"]),
+        )
+        if 0 not in entry["shape"]
+        else np.empty(entry["shape"], dtype=_DTYPES[entry["dtype"]])
+        for name, entry in header.items()
+    }  # fmt: skip
+
+
+def load_probes(path: str | Path) -> ProbeResult:
+    """Open a probe run from disk; tables are read when first used, vectors are mapped into memory.
+
+    Parameters
+    ----------
+    path : str or Path
+        Folder that `probe_corpus` has written.
+
+    Returns
+    -------
+    ProbeResult
+
+    Raises
+    ------
+    InputError
+        No such folder, not a probe run, or not finished.
+    """
+    folder = Path(path)
+    manifest = read_manifest(folder)
+    if manifest.get("stage") != "probe":
+        raise InputError(
+            f"{folder} was written by the stage {manifest.get('stage')!r}, not by a probe. Give a probe run."
+        )
+    parts = stage_parts(folder)
+    missing = [part for part in parts if not part.done([folder])]
+    if missing:
+        raise InputError(
+            f"the probe run {folder} is not finished: {len(missing)} of {len(parts)} parts are missing "
+            f"(first {missing[0].stem}). Start the same probe again; it goes on from there."
+        )
+    maps = [map_safetensors(file) if (file := part.vectors(folder)).is_file() else {} for part in parts]
+    lengths = [len(m["hidden"]) if m else 0 for m in maps]
+    offsets = [0, *np.cumsum(lengths).tolist()[:-1]] if parts else []
+    vectors = {}
+    for name in VECTOR_NAMES:
+        found = [m[name] for m in maps if name in m]
+        if found:
+            vectors[name] = PartedArray(found)
+    return ProbeResult(manifest, folder, _LazyTables(folder, offsets), vectors)
