@@ -112,7 +112,7 @@ def distribution_chart(comparison: Comparison, order: Sequence[str]) -> go.Figur
                 hovertemplate="rank ≤ %{x:.1f}: %{y:.0f} %<extra>" + label + "</extra>", row=1, col=2,
             )  # fmt: skip
     figure.update_yaxes(title="Surprisal (bits)", rangemode="tozero", row=1, col=1)
-    figure.update_xaxes(title="Mean rank of the word's tokens (1 = first choice)", type="log", row=1, col=2)
+    figure.update_xaxes(title="Mean rank of the word's tokens (1 = first choice)", type="log", dtick="D2", row=1, col=2)
     figure.update_yaxes(title="Recordings at or below (%)", range=[0, 102], row=1, col=2)
     figure.update_layout(
         height=460, violinmode="overlay", violingap=0, dragmode=False, margin={"l": 60, "r": 20, "t": 50, "b": 110},
@@ -168,7 +168,7 @@ def training_chart(training: Mapping[str, pd.DataFrame]) -> go.Figure:
             hovertemplate="step %{x}: %{y:.3f}<extra>" + _plain(label) + "</extra>",
         )  # fmt: skip
     figure.update_xaxes(title="Step", rangemode="tozero")
-    figure.update_yaxes(title="Loss (nats per token)", type="log")
+    figure.update_yaxes(title="Loss (nats per token)", type="log", dtick="D2")
     figure.update_layout(height=380, margin={"l": 70, "r": 20, "t": 20, "b": 60}, legend={"orientation": "h", "y": -0.2})
     return figure
 
