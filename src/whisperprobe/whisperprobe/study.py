@@ -175,25 +175,29 @@ def _claim(folder: Path, study: Study) -> Iterator[None]:
     """Hold the results folder for this study and this process; write the resolved study into it."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        _refuse_strangers(folder)  # before the lock, which would be one more file in somebody's folder
         lock = (folder / ".lock").open("a")
     except OSError as error:
         raise InputError(f"cannot write results to {folder} ({error.strerror}). Choose another --out.") from None
     with lock:
         _lock(lock.fileno(), folder)
+        _refuse_strangers(folder)
         record = _record(folder)
-        if record is None:
-            others = sorted(
-                p.name for p in folder.iterdir() if p.name != ".lock" and not p.name.startswith(f".{_RECORD}")
-            )
-            if others:
-                raise InputError(
-                    f"{folder} is not empty and holds no study's results (found {', '.join(others[:3])}). "
-                    f"Choose an empty or new folder with --out."
-                )
-        else:
+        if record is not None:
             _check_same(record["study"], study, folder)
         _write_record(folder, study)
         yield
+
+
+def _refuse_strangers(folder: Path) -> None:
+    if (folder / _RECORD).exists():
+        return
+    others = sorted(p.name for p in folder.iterdir() if not p.name.startswith("."))
+    if others:
+        raise InputError(
+            f"{folder} is not empty and holds no study's results (found {', '.join(others[:3])}). "
+            f"Choose an empty or new folder with --out."
+        )
 
 
 def _lock(handle: int, folder: Path) -> None:

@@ -189,7 +189,9 @@ class _Planner:
             "conditions": [self._heard(c, seed).to_dict() for c in conditions],
         }
         options |= {
-            key: table[key] for key in ("splits", "sample_rate", "format", "max_failures", "workers") if key in table
+            key: table[key]
+            for key in ("splits", "sample_rate", "format", "max_failures", "max_seconds", "workers")
+            if key in table
         }
         name = "mask" if seed is None else f"mask.seed-{seed}"
         self._add(name, "mask", options, [self.corpus["source"]], [f"{base}_{c.name}" for c in conditions])

@@ -167,6 +167,7 @@ TABLES: dict[str, dict[str, Key]] = {
         "sample_rate": _whole(8000, 16000),
         "format": _one_of("flac24", "flac16", "wav", "wav32f", default="flac24"),
         "max_samples": _whole(1),
+        "max_seconds": _number(_POSITIVE, lambda v: v > 0),
         "max_failures": _number(_SHARE, lambda v: 0 <= v < 1, 0.05),
         "workers": _whole(1, 1),
     },
