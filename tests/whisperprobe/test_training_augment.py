@@ -31,9 +31,9 @@ def test_draws_belong_to_seed_epoch_and_name() -> None:
 
 
 def test_no_global_generator_is_touched() -> None:
-    before = np.random.get_state()[1].copy(), torch.random.get_rng_state()
+    before = np.random.get_state()[1].copy(), torch.random.get_rng_state()  # noqa: NPY002
     changed(Augmentation.of("voices"), tone())
-    assert np.array_equal(before[0], np.random.get_state()[1])
+    assert np.array_equal(before[0], np.random.get_state()[1])  # noqa: NPY002
     assert torch.equal(before[1], torch.random.get_rng_state())
 
 
@@ -106,10 +106,14 @@ def test_how_it_can_be_said() -> None:
     assert Augmentation.of({"speed": 0.1}) == Augmentation(speed=0.1)
     assert Augmentation(**Augmentation.of("voices").to_dict()) == Augmentation.of("voices")
     assert not Augmentation.of("masks").needs_waveform
-    for wrong, reason in (("voice", "Did you mean 'voices'"), ({"sped": 1}, "Did you mean 'speed'"), (3, "augment is 3")):
+    for wrong, reason in (
+        ("voice", "Did you mean 'voices'"),
+        ({"sped": 1}, "Did you mean 'speed'"),
+        (3, "augment is 3"),
+    ):
         with pytest.raises(InputError, match=reason):
             Augmentation.of(wrong)
-    with pytest.raises(InputError, match="time_masks is 1.5"):
+    with pytest.raises(InputError, match=r"time_masks is 1\.5"):
         Augmentation(time_masks=1.5)
     with pytest.raises(InputError, match="speed is 2"):
         Augmentation(speed=2)

@@ -94,7 +94,8 @@ def load_listener(name: str | Path) -> Listener:
                 "the model that this one was made from."
             )
     try:
-        model = WhisperForConditionalGeneration.from_pretrained(str(name), dtype=torch.float32)
+        load: Any = WhisperForConditionalGeneration.from_pretrained
+        model, found = load(str(name), dtype=torch.float32, output_loading_info=True)
         tokenizer = WhisperTokenizer.from_pretrained(str(name))
     except (OSError, ValueError, RuntimeError) as error:
         raise InputError(f"the model {str(name)!r} cannot be loaded: {str(error).splitlines()[0]}") from error
@@ -102,6 +103,11 @@ def load_listener(name: str | Path) -> Listener:
         if type(error).__name__ not in ("SafetensorError", "UnpicklingError"):
             raise
         raise InputError(f"the weights of {str(name)!r} are damaged ({error}); copy the folder again.") from error
+    if found["missing_keys"]:  # transformers would fill them with random numbers and go on
+        missing = sorted(found["missing_keys"])
+        raise InputError(
+            f"the weights of {str(name)!r} lack {len(missing)} tensors ({missing[0]}, ...); copy them again."
+        )
     if len(tokenizer) > model.config.vocab_size:
         raise InputError(
             f"{name}: the tokenizer has {len(tokenizer)} tokens, the model {model.config.vocab_size}. "

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
-import importlib.metadata
 import logging
 import math
-import random
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +16,7 @@ from audiogram.errors import InputError, unknown_name
 from whisperprobe.training.augment import Augmentation
 from whisperprobe.training.options import check_numbers
 from whisperprobe.training.records import RunFolder, last_sealed_checkpoint, model_card
+from whisperprobe.training.surroundings import chosen_device, quiet_generators, quiet_transformers, versions
 
 if TYPE_CHECKING:
     from audiogram import Condition
@@ -171,7 +169,7 @@ def finetune(
         raise InputError("a tokenizer can only be given with from_config: a model has its own.")
     augmentation = Augmentation.of(augment)
     hearing = _condition(condition)
-    where = _device(device)
+    where = chosen_device(device)
 
     from whisperprobe.training.data import training_split
     from whisperprobe.training.model_folder import weights_digest
@@ -205,7 +203,7 @@ def finetune(
         folder.start_over()
     if (done := folder.results()) is not None:
         return _result(folder.path, done)
-    with stop_on_signals(), _quiet_generators(threads), _quiet_transformers():
+    with stop_on_signals(), quiet_generators(threads), quiet_transformers():
         listener = _listener(corpus, model, from_config, vocabulary_size, tokenizer, language, task, seed)
         results = _train(folder, listener, corpus, hearing, augmentation, where, save_every)
     folder.finish(results)
@@ -251,6 +249,7 @@ def _train(
             "learning_rate", "warmup_steps", "scheduler", "batch_size", "weight_decay", "clip_gradient", "seed",
         )},
     )  # fmt: skip
+    use_cache = model.config.use_cache  # transformers' trainer switches it off and leaves it so
     trainer = SpeechTrainer(model, arguments, dataset, folder)
     checkpoint = last_sealed_checkpoint(folder.checkpoints) if folder.checkpoints.is_dir() else None
     begun, first = time.monotonic(), 0 if checkpoint is None else int(checkpoint.name.rpartition("-")[2])
@@ -259,6 +258,7 @@ def _train(
     finally:
         trainer.close()
     seconds = time.monotonic() - begun
+    model.config.use_cache = use_cache
     if trainer.state.global_step < steps:
         check_stop()
     trained = (steps - first) * min(batch_size, len(dataset))
@@ -276,7 +276,7 @@ def _train(
     results = {
         "steps": steps, "seconds": seconds, "clips_per_second": trained / max(seconds, 1e-9), "evaluation": evaluation,
         "n_clips": len(dataset), "excluded": excluded, "bands": window.n_mels, "window_seconds": window.seconds,
-        "versions": _versions(hearing),
+        "versions": versions(hearing),
     }  # fmt: skip
     model.to("cpu")
     listener.save(folder.path)
@@ -323,65 +323,9 @@ def _condition(value: str | Condition | None) -> Condition | None:
     return audiogram.condition(value) if isinstance(value, str) else value
 
 
-def _device(name: str) -> str:
-    import torch
-
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if name != "cpu" and not name.startswith("cuda"):
-        raise unknown_name("device", name, ("auto", "cpu", "cuda"))
-    if name.startswith("cuda") and not torch.cuda.is_available():
-        raise InputError(f"device {name!r} was asked for, but torch sees no GPU here. Use device 'cpu' or 'auto'.")
-    return name
-
-
-@contextlib.contextmanager
-def _quiet_generators(threads: int | None) -> Iterator[None]:
-    """Leave the caller's generators and thread count as they were: transformers seeds the global ones."""
-    import numpy as np
-    import torch
-
-    states = random.getstate(), np.random.get_state(), torch.get_num_threads()  # noqa: NPY002
-    if threads is not None:
-        torch.set_num_threads(threads)
-    try:
-        with torch.random.fork_rng():
-            yield
-    finally:
-        random.setstate(states[0])
-        np.random.set_state(states[1])  # noqa: NPY002
-        torch.set_num_threads(states[2])
-
-
-@contextlib.contextmanager
-def _quiet_transformers() -> Iterator[None]:
-    """Keep transformers' bars and notes out of this project's output while it works."""
-    from transformers.utils import logging
-
-    theirs: Any = logging
-    level, bars = theirs.get_verbosity(), theirs.is_progress_bar_enabled()
-    theirs.set_verbosity_error()
-    theirs.disable_progress_bar()
-    try:
-        yield
-    finally:
-        theirs.set_verbosity(level)
-        if bars:
-            theirs.enable_progress_bar()
-
-
 def _tell_excluded(split: str, speech: Speech) -> None:
     for reason, n in speech.excluded.items():
         _log.warning("%s: %d clips left out, %s", split, n, reason)
-
-
-def _versions(hearing: Condition | None) -> dict[str, str]:
-    names = ["audiogram", "whisperprobe", "torch", "transformers", "accelerate"]
-    versions = {name: importlib.metadata.version(name) for name in names}
-    if hearing is not None:
-        plugin = hearing.versions()
-        versions[plugin["distribution"]] = plugin["version"]
-    return versions
 
 
 def _name(condition: Any) -> str:

@@ -1,0 +1,74 @@
+"""Around a training run: device, versions, and the caller's generators, threads and logs left as they were."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.metadata
+import random
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from audiogram.errors import InputError, unknown_name
+
+if TYPE_CHECKING:
+    from audiogram import Condition
+
+__all__ = ["chosen_device", "quiet_generators", "quiet_transformers", "versions"]
+
+
+@contextlib.contextmanager
+def quiet_generators(threads: int | None) -> Iterator[None]:
+    """Leave the caller's generators and thread count as they were: transformers seeds the global ones."""
+    import numpy as np
+    import torch
+
+    states = random.getstate(), np.random.get_state(), torch.get_num_threads()  # noqa: NPY002
+    if threads is not None:
+        torch.set_num_threads(threads)
+    try:
+        with torch.random.fork_rng():
+            yield
+    finally:
+        random.setstate(states[0])
+        np.random.set_state(states[1])  # noqa: NPY002
+        torch.set_num_threads(states[2])
+
+
+@contextlib.contextmanager
+def quiet_transformers() -> Iterator[None]:
+    """Keep transformers' bars and notes out of this project's output while it works."""
+    from transformers.utils import logging
+
+    theirs: Any = logging
+    level, bars = theirs.get_verbosity(), theirs.is_progress_bar_enabled()
+    theirs.set_verbosity_error()
+    theirs.disable_progress_bar()
+    try:
+        yield
+    finally:
+        theirs.set_verbosity(level)
+        if bars:
+            theirs.enable_progress_bar()
+
+
+def chosen_device(name: str) -> str:
+    """Resolve "auto"; refuse a device that is not there."""
+    import torch
+
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if name != "cpu" and not name.startswith("cuda"):
+        raise unknown_name("device", name, ("auto", "cpu", "cuda"))
+    if name.startswith("cuda") and not torch.cuda.is_available():
+        raise InputError(f"device {name!r} was asked for, but torch sees no GPU here. Use device 'cpu' or 'auto'.")
+    return name
+
+
+def versions(hearing: Condition | None) -> dict[str, str]:
+    """Versions of all that the resulting weights depend on, the filter's plugin included."""
+    names = ["audiogram", "whisperprobe", "torch", "transformers", "accelerate"]
+    found = {name: importlib.metadata.version(name) for name in names}
+    if hearing is not None:
+        plugin = hearing.versions()
+        found[plugin["distribution"]] = plugin["version"]
+    return found
