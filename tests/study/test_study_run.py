@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import signal
@@ -218,31 +217,31 @@ def test_only_one_kind_of_stages(tiny_study: Path, tmp_path: Path) -> None:
         run_study(tiny_study, tmp_path / "out", only="masks")
 
 
-@pytest.fixture
-def copy_of_record(finished: StudyResult, tmp_path: Path) -> Path:
-    """A results folder as far as its record."""
-    out = tmp_path / "out"
-    out.mkdir()
-    shutil.copy(finished.out / "study.json", out)
-    return out
-
-
-def test_results_of_another_study_are_refused(tiny_study: Path, copy_of_record: Path) -> None:
-    before = (copy_of_record / "study.json").read_bytes()
-    other = with_changes(tiny_study, finetune={"max_steps": 3})
+def test_results_of_another_study_are_refused(finished: StudyResult, tiny_study: Path) -> None:
+    out, before = finished.out, contents(finished.out)
     with pytest.raises(InputError, match=r"belongs to another study.*finetune\.max_steps: there 2, here 3"):
-        run_study(other, copy_of_record)
+        run_study(with_changes(tiny_study, finetune={"max_steps": 3}), out)
     with pytest.raises(InputError, match=r"seeds: there \[1\], here \[2\]"):
-        run_study(with_changes(tiny_study, seeds=[2]), copy_of_record)
-    with pytest.raises(InputError, match=r"conditions\.use"):
-        run_study(with_changes(tiny_study, conditions={"use": ["hfloss", "normal"]}), copy_of_record)
-    assert (copy_of_record / "study.json").read_bytes() == before
+        run_study(with_changes(tiny_study, seeds=[2]), out)
+    with pytest.raises(InputError, match=r"conditions\.use: there \['normal', 'hfloss'\], here \['hfloss'\]"):
+        run_study(with_changes(tiny_study, conditions={"use": ["hfloss"]}), out)
+    with pytest.raises(InputError, match=r"corpus\.split\.test"):
+        run_study(with_changes(tiny_study, corpus={"split": {"column": "voice", "test": ["ann"]}}), out)
+    assert contents(out) == before
+    assert study_of(out) == with_changes(tiny_study)
 
 
-def test_title_and_further_seeds_may_change(tiny_study: Path, copy_of_record: Path) -> None:
-    changed = with_changes(tiny_study, seeds=[1, 2], report={"title": "Other"}, compare={"resamples": 300})
-    run_study(changed, copy_of_record, only="mask")
-    assert json.loads((copy_of_record / "study.json").read_text("utf-8"))["study"]["seeds"] == [1, 2]
+def test_what_is_not_made_yet_may_change(tiny_study: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    run_study(tiny_study, out, only="mask")
+    before = contents(out)
+    changes: dict[str, Any] = {"seeds": [1, 2], "report": {"title": "Other"}, "finetune": {"max_steps": 3}}
+    changed = with_changes(tiny_study, conditions={"use": ["lfloss", "normal", "hfloss"]}, **changes)
+    run_study(changed, out, only="mask")
+    after = contents(out)
+    assert before.items() <= after.items()
+    assert is_complete(out / "corpus_lfloss")
+    assert study_of(out) == changed
 
 
 def test_a_folder_with_other_things_is_refused(tiny_study: Path, tmp_path: Path) -> None:
@@ -254,6 +253,16 @@ def test_a_folder_with_other_things_is_refused(tiny_study: Path, tmp_path: Path)
     file.touch()
     with pytest.raises(InputError, match="cannot write results"):
         run_study(tiny_study, file)
+
+
+def test_a_split_that_is_missing_is_noticed_before_any_work(tiny_study: Path, tmp_path: Path) -> None:
+    data = tomllib.loads(tiny_study.read_text("utf-8"))
+    del data["corpus"]["split"]
+    with pytest.raises(InputError, match=r"no clips in a split 'test' \(it has train: 12 clips\).*split = "):
+        run_study(Study.from_dict(data, tiny_study.parent), tmp_path / "out")
+    with pytest.raises(InputError, match=r"nobody"):
+        run_study(with_changes(tiny_study, corpus={"split": {"column": "voice", "test": ["nobody"]}}), tmp_path / "two")
+    assert not (tmp_path / "out" / "corpus_normal").exists()
 
 
 def test_a_damaged_record_is_not_overwritten(tiny_study: Path, tmp_path: Path) -> None:

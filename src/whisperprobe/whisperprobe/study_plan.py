@@ -93,7 +93,7 @@ class Plan:
         return "\n".join(lines)
 
 
-def plan(study: str | Path | Study, out: str | Path | None = None) -> Plan:
+def plan(study: str | Path | Study, out: str | Path | None = None, *, check: bool = True) -> Plan:
     """Turn a study into its stages.
 
     Parameters
@@ -102,6 +102,8 @@ def plan(study: str | Path | Study, out: str | Path | None = None) -> Plan:
         The study file.
     out : path, optional
         Folder of all results; default ``NAME-results`` in the current folder.
+    check : bool, default True
+        Whether to make sure that the corpus and the model's folder are there.
 
     Returns
     -------
@@ -114,15 +116,15 @@ def plan(study: str | Path | Study, out: str | Path | None = None) -> Plan:
         Where the study file is wrong or names a corpus or a model folder that is not there.
     """
     given = read_study(study)
-    planner = _Planner(given, Path(out if out is not None else f"{given.name}-results").absolute())
+    planner = _Planner(given, Path(out if out is not None else f"{given.name}-results").absolute(), check)
     return planner.plan()
 
 
 class _Planner:
     """Builds the stages of one study; remembers the masked corpora, models and runs made so far."""
 
-    def __init__(self, study: Study, out: Path) -> None:
-        self.study, self.out = study, out
+    def __init__(self, study: Study, out: Path, check: bool) -> None:
+        self.study, self.out, self.check = study, out, check
         self.stages: list[StagePlan] = []
         self.maker: dict[str, str] = {}  # output -> name of the stage that writes it
         self.runs: list[dict[str, Any]] = []
@@ -158,7 +160,7 @@ class _Planner:
 
     def _source(self, table: dict[str, Any]) -> dict[str, Any]:
         source = self.study.directory / table["source"]
-        if not source.exists():
+        if self.check and not source.exists():
             raise InputError(
                 f"{self.study.file} names the corpus {table['source']!r}, but {source} does not exist. "
                 f"Relative paths start from the study file's folder."
@@ -213,7 +215,7 @@ class _Planner:
         folder = self.study.directory / base
         if folder.exists():
             return str(folder)
-        if base.startswith((".", "/", "~")) or base.count("/") > 1:
+        if self.check and (base.startswith((".", "/", "~")) or base.count("/") > 1):
             raise InputError(
                 f"{self.study.file} names the model folder {base!r}, but {folder} does not exist. "
                 f"Relative paths start from the study file's folder; a hub name looks like 'openai/whisper-small'."

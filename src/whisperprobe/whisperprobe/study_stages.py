@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import errno
+import json
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from audiogram.errors import WorkError
+from audiogram.errors import InputError, WorkError
 from whisperprobe.study_plan import StagePlan
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 
-__all__ = ["run_stage_plan", "write_comparison_report"]
+__all__ = ["check_splits", "run_stage_plan", "write_comparison_report"]
 
 
 def run_stage_plan(stage: StagePlan, loaded: dict[str, Probe] | None = None) -> None:
@@ -52,6 +53,41 @@ def run_stage_plan(stage: StagePlan, loaded: dict[str, Probe] | None = None) -> 
             f"stage {stage.name}: cannot write {error.filename or stage.outputs[0]} ({error.strerror}). "
             f"Make room or mend the permissions, then start again: what is written stays."
         ) from error
+
+
+def check_splits(stages: Sequence[StagePlan]) -> None:
+    """Make sure, before hours of work, that the corpora have clips to train on and clips to probe.
+
+    Raises
+    ------
+    InputError
+        Where a split that a stage needs is missing or empty.
+    """
+    masks = {out: stage for stage in stages if stage.kind == "mask" for out in stage.outputs}
+    opened: dict[str, Corpus] = {}
+    for stage in stages:
+        if stage.kind not in ("finetune", "probe"):
+            continue
+        mask = masks.get(stage.options["corpus"]["source"])
+        corpus = mask.options["corpus"] if mask else stage.options["corpus"]
+        if not Path(corpus["source"]).exists():
+            continue  # a masked corpus whose stage is not among these; the stage itself will say what it needs
+        key = json.dumps(corpus)
+        if key not in opened:
+            opened[key] = _open(corpus)
+        for split in ["train"] if stage.kind == "finetune" else stage.options.get("splits") or []:
+            if mask is not None and split not in mask.options.get("splits", [split]):
+                raise InputError(f"[corpus] splits leaves out {split!r}, which stage {stage.name} needs. Add it.")
+            _check_split(opened[key], split)
+
+
+def _check_split(corpus: Corpus, split: str) -> None:
+    if split not in corpus.splits or not corpus.count(split):
+        found = ", ".join(f"{name}: {corpus.count(name)} clips" for name in corpus.splits)
+        raise InputError(
+            f"the corpus {corpus.root} has no clips in a split {split!r} (it has {found}). Give [corpus] a split, "
+            f'e.g. split = {{ column = "speaker", test = ["nicolas"] }}, or folders train and test.'
+        )
 
 
 def _open(options: Mapping[str, Any]) -> Corpus:
