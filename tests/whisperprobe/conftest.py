@@ -44,9 +44,7 @@ def write_run(folder: Path, clips: pd.DataFrame, *, manifest: Mapping[str, Any] 
     return folder
 
 
-def make_clips(
-    accuracy: float, *, seed: int = 0, words: Sequence[str] = tuple(WORDS), voices: int = 6
-) -> pd.DataFrame:
+def make_clips(accuracy: float, *, seed: int = 0, words: Sequence[str] = tuple(WORDS), voices: int = 6) -> pd.DataFrame:
     """Every word spoken by every voice, understood with the given probability."""
     rng = np.random.default_rng([seed, round(1000 * accuracy)])
     rows = []
@@ -69,13 +67,13 @@ def make_clips(
     return pd.DataFrame(rows)
 
 
-@pytest.fixture()
+@pytest.fixture
 def write_probe_run() -> Callable[..., Path]:
     """`write_probe_run(folder, clips, manifest=None)`: a finished probe run on disk."""
     return write_run
 
 
-@pytest.fixture()
+@pytest.fixture
 def synthetic_clips() -> Callable[..., pd.DataFrame]:
     """`synthetic_clips(accuracy, seed=0, words=..., voices=6)`: the clips table of a made-up run."""
     return make_clips

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pandas as pd
-
 from audiogram.errors import InputError
+
 from whisperprobe.comparison.result import BASE, Comparison, read_comparison
 from whisperprobe.comparison.words import word_of
 
@@ -136,11 +136,14 @@ def load_comparison(folder: str | Path) -> Comparison:
 
 def _read(run: ProbeRun | str | Path) -> tuple[ProbeRun, pd.DataFrame, dict[str, Any]]:
     from audiogram.corpus.stages import is_complete
+
     from whisperprobe.probing.store import load_probes
 
     path = Path(run.path if isinstance(run, ProbeRun) else run)
     if not (path / "manifest.json").is_file():
-        raise InputError(f"{path} is not a probe run: it has no manifest.json. Give a folder `whisperprobe probe` wrote.")
+        raise InputError(
+            f"{path} is not a probe run: it has no manifest.json. Give a folder `whisperprobe probe` wrote."
+        )
     if not is_complete(path):
         raise InputError(f"{path} is not finished. Start its probe again with the same options; it will go on.")
     result = load_probes(path)
@@ -202,7 +205,8 @@ def _match_clips(runs: Sequence[tuple[ProbeRun, pd.DataFrame]], *, refuse: bool)
         for run, others in group[1:]:
             if refuse and ids != others:
                 _refuse_difference(reference, ids, run, others)
-        outside = set().union(*(s for _, s in group)) - set.intersection(*(s for _, s in group))
+        sets = [held for _, held in group]
+        outside = sets[0].union(*sets) - sets[0].intersection(*sets)
         for run, _ in group:
             result[run.seed] = outside
     return result
@@ -215,8 +219,8 @@ def _refuse_difference(a: ProbeRun, ids: set[str], b: ProbeRun, others: set[str]
         if only
     ]
     raise InputError(
-        f"the runs hold different clips: {'; '.join(parts)}. Probe the same clips in every condition (clips that failed "
-        "are in the runs' failures), or compare what they share with clips='common'."
+        f"the runs hold different clips: {'; '.join(parts)}. Probe the same clips in every condition (clips that "
+        "failed are in the runs' failures), or compare what they share with clips='common'."
     )
 
 
@@ -225,7 +229,9 @@ def _refuse_other_texts(frames: Sequence[pd.DataFrame]) -> None:
     for frame in frames[1:]:
         other = frame.set_index("clip_id")
         shared = other.index.intersection(first.index)
-        differ = shared[(first["word"].reindex(shared).fillna("") != other["word"].reindex(shared).fillna("")).to_numpy()]
+        differ = shared[
+            (first["word"].reindex(shared).fillna("") != other["word"].reindex(shared).fillna("")).to_numpy()
+        ]
         if len(differ):
             texts = f"{first['text'][differ[0]]!r} and {other['text'][differ[0]]!r}"
             raise InputError(

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-
 from audiogram.errors import InputError
+from numpy.typing import NDArray
 
 __all__ = ["Bootstrap", "bootstrap_words", "percentile_levels"]
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-
 from audiogram.errors import InputError, WorkError, unknown_name
+
 from whisperprobe.comparison.folds import replace_folder
 from whisperprobe.comparison.intervals import Bootstrap, bootstrap_words
 from whisperprobe.comparison.words import as_numbers, word_table
@@ -70,6 +70,7 @@ class Comparison:
     resamples: int = 2000
     left_out: tuple[str, ...] = ()
     _bootstraps: dict[str, Bootstrap] = field(default_factory=dict, init=False, repr=False)
+    _tables: dict[str, pd.DataFrame] = field(default_factory=dict, init=False, repr=False)
 
     @property
     def cells(self) -> tuple[Cell, ...]:
@@ -98,11 +99,12 @@ class Comparison:
             cell_index = {cell: i for i, cell in enumerate(self.cells)}
             cell = [cell_index[c] for c in zip(frame["model"], frame["condition"], strict=True)]
             seeds = frame["seed"].fillna(-1).astype(np.int64).to_numpy()
-            columns, codes = np.unique(np.stack([np.array(cell, dtype=np.int64), seeds]), axis=1, return_inverse=True)
+            pairs: np.ndarray[Any, Any] = np.stack([np.array(cell, dtype=np.int64), seeds])
+            columns, codes = np.unique(pairs, axis=1, return_inverse=True)
             shape = (len(word_names), columns.shape[1])
             flat = words * shape[1] + codes.ravel()
             size = shape[0] * shape[1]
-            sums = np.bincount(flat, weights=values[used], minlength=size).reshape(shape)
+            sums = np.bincount(flat, weights=values[used], minlength=size).reshape(shape).astype(np.float64)
             counts = np.bincount(flat, minlength=size).reshape(shape).astype(np.float64)
             self._bootstraps[measure] = bootstrap_words(
                 sums, counts, columns[0], n_groups=len(cell_index), seed=self.seed, resamples=self.resamples
@@ -150,9 +152,16 @@ class Comparison:
             )
         return pd.DataFrame(rows)
 
+    def by_cell(self, measure: str) -> dict[Cell, dict[str, Any]]:
+        """The rows of `matrix(measure)` by (model, condition)."""
+        rows = self.matrix(measure).to_dict("records")
+        return {(str(row["model"]), str(row["condition"])): {str(k): v for k, v in row.items()} for row in rows}
+
     def words(self) -> pd.DataFrame:
         """Every word under every model and condition: accuracy, surprisal, rank, most frequent confusion."""
-        return word_table(self.clips)
+        if "words" not in self._tables:
+            self._tables["words"] = word_table(self.clips)
+        return self._tables["words"].copy()
 
     def paired(self, measure: str, a: Cell, b: Cell) -> PairedChange:
         """Change of a measure from cell `a` to cell `b`, each a (model, condition), word by word.

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-
 from audiogram.errors import unknown_name
+
 from whisperprobe.comparison.result import BASE, Cell, Comparison
 
 __all__ = ["Recovery", "recovery", "reference_condition", "summarise", "worst_words"]
@@ -122,8 +122,8 @@ def _scope(comparison: Comparison) -> str:
     seeds = comparison.clips["seed"].nunique()
     repeated = f", averaged over {seeds} seeds" if seeds > 1 else ""
     text = (
-        f"{_count(len(comparison.models), 'model')} heard {_count(clips, 'recording')} of {_count(words, 'word')} under "
-        f"{_count(len(comparison.conditions), 'condition')}{repeated}."
+        f"{_count(len(comparison.models), 'model')} heard {_count(clips, 'recording')} of {_count(words, 'word')} "
+        f"under {_count(len(comparison.conditions), 'condition')}{repeated}."
     )
     if comparison.left_out:
         text += f" {_count(len(comparison.left_out), 'recording')} that not every run holds were left out."
@@ -147,8 +147,8 @@ def _unadapted(comparison: Comparison, reference: str, others: Sequence[str]) ->
         here = cells.index((BASE, condition))
         sentences.append(
             f"Under {condition}, it understood {_percent(accuracy.estimates[here])}"
-            f"{_range(*accuracy.interval(here))}, {_change(*accuracy.difference(best, here))}; mean surprisal went from "
-            f"{before} to {_bits(surprisal.estimates[here])}."
+            f"{_range(*accuracy.interval(here))}, {_change(*accuracy.difference(best, here))}; mean surprisal went "
+            f"from {before} to {_bits(surprisal.estimates[here])}."
         )
     return sentences
 
@@ -210,9 +210,10 @@ def _suffering(comparison: Comparison, condition: str, reference: str) -> list[s
     if table.empty:
         return [f"No word was understood less often under {condition} than under {reference}."]
     words = []
-    for row in table.itertuples():
-        heard = f", heard as “{row.confusion}”" if isinstance(row.confusion, str) else ""
-        words.append(f"“{row.word}” ({100 * row.accuracy_reference:.0f} % to {100 * row.accuracy:.0f} %{heard})")
+    columns = (table[name] for name in ("word", "accuracy_reference", "accuracy", "confusion"))
+    for word, before, after, confusion in zip(*columns, strict=True):
+        heard = f", heard as “{confusion}”" if isinstance(confusion, str) else ""
+        words.append(f"“{word}” ({100 * before:.0f} % to {100 * after:.0f} %{heard})")
     return [f"The words that suffered most under {condition}: {_and(words)}."]
 
 

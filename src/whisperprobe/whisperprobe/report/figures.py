@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
+from audiogram.errors import InputError
 from plotly.subplots import make_subplots
 
-from audiogram.errors import InputError
 from whisperprobe.comparison.result import BASE, Comparison
 from whisperprobe.comparison.summary import worst_words
 from whisperprobe.report.palette import DASHES, SCALE, SYMBOLS, cell_ink, condition_colours, model_name
@@ -21,13 +21,17 @@ __all__ = [
     "audiogram_chart", "distribution_chart", "matrix_chart", "read_training", "training_chart", "words_chart",
 ]  # fmt: skip
 
+_Cells = Mapping[tuple[str, str], Mapping[str, Any]]
 _SAMPLE = 400  # quantiles that stand for a distribution, so that 27,000 words cost no more than 200
 
 
-def audiogram_chart(conditions: Sequence[Any]) -> go.Figure:
-    """Audiograms in the clinical orientation: frequency in octaves, threshold growing downwards, 1 octave = 20 dB."""
+def audiogram_chart(conditions: Sequence[Any], order: Sequence[str] = ()) -> go.Figure:
+    """Audiograms in the clinical orientation: frequency in octaves, threshold growing downwards.
+
+    `order` gives the conditions their colours, the same as in the other figures.
+    """
     figure = go.Figure()
-    colours = condition_colours([c.name for c in conditions])
+    colours = condition_colours(list(dict.fromkeys([*order, *(c.name for c in conditions)])))
     for i, condition in enumerate(conditions):
         ear = condition.audiogram
         figure.add_scatter(
@@ -60,7 +64,7 @@ def matrix_chart(comparison: Comparison, order: Sequence[str]) -> go.Figure:
     models = comparison.models
     panels = (("correct", 100.0, False, 1), ("word_surprisal", 1.0, True, 2))
     for measure, scale, reverse, column in panels:
-        table = comparison.matrix(measure).set_index(["model", "condition"])
+        table = comparison.by_cell(measure)
         mean = [[_number(table, (m, c), "mean", scale) for c in order] for m in models]
         top = 100.0 if measure == "correct" else max([v for row in mean for v in row if v is not None] or [1.0])
         top = max(top, 1e-9)
@@ -121,30 +125,32 @@ def distribution_chart(comparison: Comparison, order: Sequence[str]) -> go.Figur
     return figure
 
 
-def words_chart(comparison: Comparison, condition: str, reference: str, most: int = 15) -> go.Figure:
+def words_chart(
+    comparison: Comparison, condition: str, reference: str, order: Sequence[str], most: int = 15
+) -> go.Figure:
     """The words that suffered most under a condition: surprisal unadapted, before and under it, and after tuning."""
     figure = go.Figure()
     table = worst_words(comparison, condition, reference)
     table = table[table["rise"].notna()].sort_values("rise", ascending=False, kind="stable").head(most).iloc[::-1]
     words = [_plain(w) for w in table["word"]]
-    colours = condition_colours(comparison.conditions)
+    colours = condition_colours(order)
     for word, low, high in zip(words, table["surprisal_reference"], table["surprisal"], strict=True):
         figure.add_scatter(
             x=[low, high], y=[word, word], mode="lines", line={"color": "#8a95a3", "width": 2}, showlegend=False,
             hoverinfo="skip",
         )  # fmt: skip
     series = [
-        (f"unadapted, hearing {reference}", table["surprisal_reference"], colours[reference], "circle"),
-        (f"unadapted, hearing {condition}", table["surprisal"], colours[condition], "diamond"),
+        (f"unadapted, hearing {reference}", list(table["surprisal_reference"]), colours[reference], "circle"),
+        (f"unadapted, hearing {condition}", list(table["surprisal"]), colours[condition], "diamond"),
     ]
     if (condition, condition) in comparison.cells:
         after = comparison.words()
-        after = after[(after["model"] == condition) & (after["condition"] == condition)].set_index("word")["surprisal"]
-        tuned = after.reindex(table["word"])
+        after = after[(after["model"] == condition) & (after["condition"] == condition)]
+        tuned = list(after.set_index("word")["surprisal"].reindex(table["word"]))
         series.append((f"tuned on {condition}, hearing {condition}", tuned, colours[condition], "diamond-open"))
     for label, values, colour, symbol in series:
         figure.add_scatter(
-            x=list(values), y=words, mode="markers", name=_plain(label),
+            x=values, y=words, mode="markers", name=_plain(label),
             marker={"color": colour, "size": 11, "symbol": symbol, "line": {"width": 2, "color": colour}},
             hovertemplate="%{y}: %{x:.1f} bits<extra>" + _plain(label) + "</extra>",
         )  # fmt: skip
@@ -169,7 +175,9 @@ def training_chart(training: Mapping[str, pd.DataFrame]) -> go.Figure:
         )  # fmt: skip
     figure.update_xaxes(title="Step", rangemode="tozero")
     figure.update_yaxes(title="Loss (nats per token)", type="log", dtick="D2")
-    figure.update_layout(height=380, margin={"l": 70, "r": 20, "t": 20, "b": 60}, legend={"orientation": "h", "y": -0.2})
+    figure.update_layout(
+        height=380, margin={"l": 70, "r": 20, "t": 20, "b": 60}, legend={"orientation": "h", "y": -0.2}
+    )
     return figure
 
 
@@ -189,13 +197,12 @@ def _quantiles(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     return values if len(values) <= _SAMPLE else np.quantile(values, (np.arange(_SAMPLE) + 0.5) / _SAMPLE)
 
 
-def _number(table: pd.DataFrame, cell: tuple[str, str], column: str, scale: float) -> float | None:
-    if cell not in table.index or not math.isfinite(table.loc[cell, column]):
-        return None
-    return scale * float(table.loc[cell, column])
+def _number(table: _Cells, cell: tuple[str, str], column: str, scale: float) -> float | None:
+    value = table.get(cell, {}).get(column, math.nan)
+    return scale * value if math.isfinite(value) else None
 
 
-def _cell_text(table: pd.DataFrame, cell: tuple[str, str], scale: float) -> str:
+def _cell_text(table: _Cells, cell: tuple[str, str], scale: float) -> str:
     mean, low, high = (_number(table, cell, column, scale) for column in ("mean", "low", "high"))
     if mean is None:
         return "–"
@@ -203,11 +210,11 @@ def _cell_text(table: pd.DataFrame, cell: tuple[str, str], scale: float) -> str:
     return f"<b>{mean:.1f}</b>{interval}"
 
 
-def _cell_hover(table: pd.DataFrame, cell: tuple[str, str], measure: str) -> str:
+def _cell_hover(table: _Cells, cell: tuple[str, str], measure: str) -> str:
     who = f"{_plain(model_name(cell[0]))}, hearing {_plain(cell[1])}"
-    if cell not in table.index:
+    if cell not in table:
         return f"{who}: not probed"
-    row = table.loc[cell]
+    row = table[cell]
     text = f"{who}<br>{int(row['n_clips']):,} answers to {int(row['n_words']):,} words"
     if row["n_seeds"] > 1:
         scale, unit = (100, "%") if measure == "correct" else (1, "bits")

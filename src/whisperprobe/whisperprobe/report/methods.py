@@ -31,22 +31,23 @@ def describe_condition(condition: Any) -> dict[str, str]:
 
 def limits(conditions: Sequence[Any]) -> list[str]:
     """What the conditions do and do not model; every sentence follows from these conditions."""
-    notes = []
     flat = [c.name for c in conditions if len(set(c.audiogram.thresholds)) == 1]
     peak = [c.name for c in conditions if c.normalise == "peak"]
-    for name in (n for n in flat if n in peak):
-        notes.append(
-            f"“{name}” has the same threshold at every frequency, so its filter only changes the level, and peak "
-            "normalisation undoes that: up to scale, it is the identity. It is the unimpaired reference, not a model of "
-            "normal hearing."
-        )
+    notes = [
+        f"“{name}” has the same threshold at every frequency, so its filter only changes the level, and peak "
+        "normalisation undoes that: up to scale, it is the identity. It is the unimpaired reference, not a model of "
+        "normal hearing."
+        for name in flat
+        if name in peak
+    ]
     shaped = [c.name for c in conditions if c.filter == "attenuation" and c.name not in flat]
     if shaped:
         notes.append(
-            f"The filter “attenuation” ({_join(shaped)}) is a fixed linear gain at every frequency. Nothing is lost that "
-            "a linear filter could not restore, so a model can learn to undo it. A real hearing loss also destroys "
-            "information: sounds below threshold are gone, loudness grows too fast above it, and neighbouring "
-            "frequencies blur. Recovery after fine-tuning is therefore an upper bound on what listeners could recover."
+            f"The filter “attenuation” ({_join(shaped)}) is a fixed linear gain at every frequency. Nothing is lost "
+            "that a linear filter could not restore, so a model can learn to undo it. A real hearing loss also "
+            "destroys information: sounds below threshold are gone, loudness grows too fast above it, and neighbouring "
+            "frequencies blur. Recovery after fine-tuning here says that the cues were still in the signal, not that a "
+            "listener with such a loss would recover."
         )
     if peak:
         notes.append(
@@ -75,16 +76,17 @@ def methods_text(comparison: Comparison, versions: Mapping[str, str]) -> list[st
     software = _join([f"{name} {version}" for name, version in versions.items()])
     return [
         f"Speech was filtered through the audiograms above, and {listeners or 'the models'} transcribed "
-        f"{clips['clip_id'].nunique():,} recordings of {clips['word'].nunique():,} words under {_join(list(comparison.conditions))}."
+        f"{clips['clip_id'].nunique():,} recordings of {clips['word'].nunique():,} words under "
+        f"{_join(list(comparison.conditions))}."
         f"{repeated} An answer counts as correct when it equals the spoken word after Whisper's text normalisation. "
-        "Surprisal is −log₂ of the probability of the spoken word, read in by teacher forcing, summed over its spelling "
-        "variants (lower case, capitalised, with and without leading space) and including the end of the word.",
+        "Surprisal is −log₂ of the probability of the spoken word, read in by teacher forcing, summed over its "
+        "spelling variants (lower case, capitalised, with and without leading space), the end of the word included.",
         f"Intervals are 95 % bootstrap intervals over words: {comparison.resamples:,} resamples of words (seed "
-        f"{comparison.seed}), each word with all of its recordings; seeds are averaged; percentiles are expanded for few words "
-        "(Hesterberg, 2015, The American Statistician 69, 371–386). The same resamples serve all cells, so differences "
-        "between cells are paired by word. They say how far the result would carry over to other words of the same kind, not "
-        "to other voices, models or trainings. Where a cell is at 0 or 100 % for every word, resampling cannot show the "
-        "remaining uncertainty and the interval has no width.",
+        f"{comparison.seed}), each word with all of its recordings; seeds are averaged; percentiles are expanded for "
+        "few words (Hesterberg, 2015, The American Statistician 69, 371–386). The same resamples serve all cells, so "
+        "differences between cells are paired by word. The intervals say how far the result would carry over to other "
+        "words of the same kind, not to other voices, models or trainings. Where a cell is at 0 or 100 % for every "
+        "word, resampling cannot show the remaining uncertainty and the interval has no width.",
         f"Software: {software}." if software else "",
     ]
 

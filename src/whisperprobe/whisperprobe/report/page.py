@@ -7,34 +7,21 @@ import importlib.metadata
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from audiogram.errors import InputError, unknown_name
+
 from whisperprobe.comparison.folds import replace_file
-from whisperprobe.comparison.result import BASE, Comparison
+from whisperprobe.comparison.result import Comparison
 from whisperprobe.comparison.summary import reference_condition, summarise
 
 if TYPE_CHECKING:
-    import plotly.graph_objects as go
-
     from audiogram.listening import Condition
 
 __all__ = ["write_report"]
 
 _PACKAGES = ("audiogram", "whisperprobe", "torch", "transformers", "numpy", "pandas", "plotly", "itables")
-
-
-@dataclass(frozen=True)
-class _Figure:
-    number: int
-    file: str
-    caption: str
-    alt: str
-    height: int
-    width: int
-    json: Any
 
 
 def write_report(
@@ -91,13 +78,14 @@ def write_report(
     order = [*listed, *(c for c in comparison.conditions if c not in listed)]
     reference = reference_condition(order)
 
+    from whisperprobe.report.captions import captioned_figures
     from whisperprobe.report.examples import collect_examples
     from whisperprobe.report.methods import describe_condition, limits, methods_text
     from whisperprobe.report.palette import condition_colours
     from whisperprobe.report.tables import matrix_rows, word_columns
 
     shown = collect_examples(comparison, order, reference, corpora, examples)
-    figures = _figures(comparison, order, reference, conditions, training or {})
+    figures = captioned_figures(comparison, order, reference, conditions, training or {})
     table = word_columns(comparison, order)
     given = dict(provenance or {})
     versions = {**_versions(), **{str(k): str(v) for k, v in dict(given.pop("versions", {})).items()}}
@@ -133,76 +121,6 @@ def write_report(
             provenance=_provenance(comparison, given),
         ),
     )
-
-
-def _figures(
-    comparison: Comparison,
-    order: Sequence[str],
-    reference: str,
-    conditions: Sequence[Condition],
-    training: Mapping[str, str | Path],
-) -> dict[str, _Figure]:
-    from whisperprobe.report import figures as draw
-
-    drawn: dict[str, _Figure] = {}
-
-    def add(name: str, figure: go.Figure, caption: str, alt: str, width: int = 640) -> None:
-        content = figure.to_plotly_json()
-        content["layout"].pop("template", None)  # the page's themes take its place
-        height = int(content["layout"].get("height") or 450)
-        drawn[name] = _Figure(len(drawn) + 1, name, caption, alt, height, width, _plotly_json(content))
-
-    add(
-        "matrix",
-        draw.matrix_chart(comparison, order),
-        "Rows: the unadapted model and one fine-tuned on each condition. Columns: what it hears. Left: share of recordings "
-        "understood; right: mean surprisal of the spoken word. Brighter is better. Below each mean, its 95 % interval over words.",
-        "Cross-condition matrix of word accuracy and surprisal. " + " ".join(summarise(comparison, order)[1:4]),
-        760,
-    )
-    if conditions:
-        add(
-            "audiograms",
-            draw.audiogram_chart(conditions),
-            "Audiograms of the conditions: hearing threshold by frequency, as in the clinic, with worse hearing further down.",
-            "Audiograms: "
-            + "; ".join(
-                f"{c.name} from {c.audiogram.thresholds[0]:g} dB HL at {c.audiogram.frequencies[0]:g} Hz to "
-                f"{c.audiogram.thresholds[-1]:g} dB HL at {c.audiogram.frequencies[-1]:g} Hz"
-                for c in conditions
-            ),
-            360,
-        )
-    add(
-        "distributions",
-        draw.distribution_chart(comparison, order),
-        "Left: surprisal of the spoken word, the unadapted model on the left side of each violin (filled) and the model tuned "
-        "on the condition on the right; the line is the mean. Right: share of recordings whose spoken word had at most this mean "
-        "rank among the model's predictions; solid unadapted, dotted tuned.",
-        "Distributions of the spoken word's surprisal and rank, by condition, unadapted and tuned.",
-        760,
-    )
-    for condition in order:
-        if condition != reference and {(BASE, condition), (BASE, reference)} <= set(comparison.cells):
-            add(
-                f"words-{len(drawn)}",
-                draw.words_chart(comparison, condition, reference),
-                f"The words whose surprisal rose most from {reference} to {condition}, for the unadapted model, and where "
-                "fine-tuning brought them.",
-                f"Words that suffered most under {condition}; the same numbers are in the table of words below.",
-                520,
-            )
-    if training:
-        tables = {label: draw.read_training(folder) for label, folder in training.items()}
-        add(
-            "training",
-            draw.training_chart(tables),
-            "Training loss over optimisation steps, on a logarithmic scale.",
-            "Training loss of " + ", ".join(
-                f"{label} from {t['loss'].iloc[0]:.2f} to {t['loss'].iloc[-1]:.2f}" for label, t in tables.items() if len(t)
-            ),
-        )  # fmt: skip
-    return drawn
 
 
 def _render(**context: Any) -> str:
@@ -262,16 +180,6 @@ def _emphasise(sentence: str) -> Any:
 
 def _script_json(value: Any) -> Any:
     """JSON for a script element, in which no text can end the element."""
-    return _safe(json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False))
+    from whisperprobe.report.captions import script_safe
 
-
-def _plotly_json(content: Any) -> Any:
-    from plotly.io.json import to_json_plotly
-
-    return _safe(to_json_plotly(content))
-
-
-def _safe(text: str) -> Any:
-    from markupsafe import Markup
-
-    return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))
+    return script_safe(json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False))

@@ -40,12 +40,14 @@ def cell_ink(value: float | None, top: float, *, reverse: bool) -> str:
     Examples
     --------
     >>> cell_ink(95.0, 100.0, reverse=False), cell_ink(5.0, 100.0, reverse=False), cell_ink(0.0, 9.0, reverse=True)
-    ('#10151c', '#ffffff', '#10151c')
+    ('#000000', '#ffffff', '#000000')
     """
     if value is None:
         return "#7d8895"
     share = value / top
-    return "#10151c" if (1 - share if reverse else share) > 0.45 else "#ffffff"  # cividis is grey near 0.45
+    return (
+        "#000000" if (1 - share if reverse else share) > 0.465 else "#ffffff"
+    )  # equal contrast, 4.5:1, on the grey there
 
 
 def _theme(ink: str, soft: str, grid: str, paper: str) -> dict[str, Any]:

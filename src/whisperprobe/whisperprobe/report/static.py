@@ -57,7 +57,9 @@ def matrix_figure(comparison: Comparison, condition_order: Sequence[str] | None 
                 axes.text(j, i + 0.24, f"{low:.1f} – {high:.1f}", ha="center", va="center", color=ink, fontsize=8.5)
         axes.set_title(title, fontsize=12)
         axes.set_xticks(range(len(conditions)), conditions)
-        axes.set_yticks(range(len(models)), [model_name(m) for m in models] if axes is panels[0] else [""] * len(models))
+        axes.set_yticks(
+            range(len(models)), [model_name(m) for m in models] if axes is panels[0] else [""] * len(models)
+        )
         axes.set_xlabel("what it hears")
         axes.tick_params(length=0)
         axes.set_xticks(np.arange(len(conditions) - 1) + 0.5, minor=True)

@@ -34,7 +34,9 @@ def word_columns(comparison: Comparison, order: Sequence[str]) -> dict[str, Any]
             if (model, condition) not in comparison.cells:
                 continue
             who = "unadapted" if model == BASE else "tuned"
-            columns.append((f"accuracy_{who}_{condition}", "correct %" if model == BASE else "tuned correct %", "percent"))
+            columns.append(
+                (f"accuracy_{who}_{condition}", "correct %" if model == BASE else "tuned correct %", "percent")
+            )
             data.append([_rounded(100 * v, 1) for v in rows["accuracy"]])
             columns.append((f"surprisal_{who}_{condition}", "bits" if model == BASE else "tuned bits", "bits"))
             data.append([_rounded(v, 2) for v in rows["surprisal"]])
@@ -53,16 +55,15 @@ def word_columns(comparison: Comparison, order: Sequence[str]) -> dict[str, Any]
 
 def matrix_rows(comparison: Comparison, order: Sequence[str]) -> list[dict[str, Any]]:
     """The cross-condition matrix in numbers, for readers of tables and screen readers."""
-    accuracy = comparison.matrix("correct").set_index(["model", "condition"])
-    surprisal = comparison.matrix("word_surprisal").set_index(["model", "condition"])
+    accuracy, surprisal = comparison.by_cell("correct"), comparison.by_cell("word_surprisal")
     return [
         {
             "model": model_name(model),
             "condition": condition,
-            "accuracy": _interval(accuracy.loc[(model, condition)], 100, " %"),
-            "surprisal": _interval(surprisal.loc[(model, condition)], 1, " bits"),
-            "seeds": _seeds(accuracy.loc[(model, condition)]),
-            "answers": f"{int(accuracy.loc[(model, condition), 'n_clips']):,}",
+            "accuracy": _interval(accuracy[model, condition], 100, " %"),
+            "surprisal": _interval(surprisal[model, condition], 1, " bits"),
+            "seeds": _seeds(accuracy[model, condition]),
+            "answers": f"{int(accuracy[model, condition]['n_clips']):,}",
         }
         for model in comparison.models
         for condition in order

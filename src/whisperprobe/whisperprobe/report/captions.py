@@ -1,0 +1,105 @@
+"""The page's figures with their numbers, captions and descriptions for those who do not see them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from whisperprobe.comparison.result import BASE, Comparison
+from whisperprobe.comparison.summary import summarise
+from whisperprobe.report import figures as draw
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+    from audiogram.listening import Condition
+
+__all__ = ["CaptionedFigure", "captioned_figures", "script_safe"]
+
+_MATRIX = (
+    "Rows: the unadapted model and one fine-tuned on each condition. Columns: what it hears. Left: share of recordings "
+    "understood; right: mean surprisal of the spoken word. Brighter is better. Below each mean, its 95 % interval over "
+    "words."
+)
+_AUDIOGRAMS = (
+    "Audiograms of the conditions: hearing threshold by frequency, as in the clinic, worse hearing further down."
+)
+_DISTRIBUTIONS = (
+    "Left: surprisal of the spoken word, the unadapted model on the left side of each violin (filled), the model tuned "
+    "on the condition on the right; the line is the mean. Right: share of recordings whose spoken word had at most "
+    "this mean rank among the model's predictions; solid unadapted, dotted tuned."
+)
+
+
+@dataclass(frozen=True)
+class CaptionedFigure:
+    """One figure as the template shows it; `json` is safe within a script element, `height` and `width` in px."""
+
+    number: int
+    file: str
+    caption: str
+    alt: str
+    height: int
+    width: int
+    json: Any
+
+
+def captioned_figures(
+    comparison: Comparison,
+    order: Sequence[str],
+    reference: str,
+    conditions: Sequence[Condition],
+    training: Mapping[str, str | Path],
+) -> dict[str, CaptionedFigure]:
+    """Draw every figure that the data allow, in the order of the page, by name."""
+    drawn: dict[str, CaptionedFigure] = {}
+
+    def add(name: str, figure: go.Figure, caption: str, alt: str, width: int = 640) -> None:
+        from plotly.io.json import to_json_plotly
+
+        content = figure.to_plotly_json()
+        content["layout"].pop("template", None)  # the page's themes take its place
+        height = int(content["layout"]["height"])
+        text = script_safe(to_json_plotly(content))
+        drawn[name] = CaptionedFigure(len(drawn) + 1, name, caption, alt, height, width, text)
+
+    found = " ".join(summarise(comparison, order)[1:4])
+    alt = f"Cross-condition matrix of word accuracy and surprisal. {found}"
+    add("matrix", draw.matrix_chart(comparison, order), _MATRIX, alt, 760)
+    if conditions:
+        alt = f"Audiograms: {'; '.join(map(_describe_ear, conditions))}."
+        add("audiograms", draw.audiogram_chart(conditions, order), _AUDIOGRAMS, alt, 360)
+    alt = "Distributions of the spoken word's surprisal and rank, by condition, unadapted and tuned."
+    add("distributions", draw.distribution_chart(comparison, order), _DISTRIBUTIONS, alt, 760)
+    for condition in order:
+        if condition == reference or not {(BASE, condition), (BASE, reference)} <= set(comparison.cells):
+            continue
+        caption = (
+            f"The words whose surprisal rose most from {reference} to {condition}, for the unadapted model, and where "
+            "fine-tuning brought them."
+        )
+        alt = f"Words that suffered most under {condition}; the same numbers are in the table of words below."
+        chart = draw.words_chart(comparison, condition, reference, order)
+        add(f"words-{len(drawn)}", chart, caption, alt, 520)
+    if training:
+        tables = {label: draw.read_training(folder) for label, folder in training.items()}
+        ends = [
+            f"{name} from {t['loss'].iloc[0]:.2f} to {t['loss'].iloc[-1]:.2f}" for name, t in tables.items() if len(t)
+        ]
+        caption = "Training loss over optimisation steps, on a logarithmic scale."
+        add("training", draw.training_chart(tables), caption, f"Training loss of {', '.join(ends)}.")
+    return drawn
+
+
+def script_safe(text: str) -> Any:
+    """JSON for a script element, in which no text can end the element."""
+    from markupsafe import Markup
+
+    return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))
+
+
+def _describe_ear(condition: Condition) -> str:
+    ear = condition.audiogram
+    first, last = (f"{ear.thresholds[i]:g} dB HL at {ear.frequencies[i]:g} Hz" for i in (0, -1))
+    return f"{condition.name} from {first} to {last}"
