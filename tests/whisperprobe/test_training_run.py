@@ -25,6 +25,8 @@ from whisperprobe.training.data import EpochSampler
 from whisperprobe.training.loop import SpeechTrainer, _Manners
 from whisperprobe.training.trainer import FinetuneResult, finetune
 
+import audiogram
+
 RATE = 16_000
 PITCHES = {"low": 200, "mid": 700, "high": 2000, "top": 5000}
 SHAPE = {"d_model": 64, "encoder_layers": 1, "decoder_layers": 1, "window_seconds": 1, "max_target_positions": 32}
@@ -357,6 +359,21 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_step(
         finetune(speech, tmp_path, model=base.path, **SHORT)
     assert (tmp_path / "checkpoints" / "checkpoint-4" / "complete.json").exists()
     assert not (tmp_path / "results.json").exists()
+
+
+def test_a_masked_corpus_trains_like_its_condition_on_the_fly_and_is_not_filtered_twice(
+    speech: Path, base: FinetuneResult, tmp_path: Path
+) -> None:
+    masked = audiogram.mask_corpus(speech, tmp_path / "speech", ["hfloss"])["hfloss"]
+    options = {**SHORT, "model": base.path, "max_steps": 4}
+    written = finetune(masked, tmp_path / "written", **options).path
+    flown = finetune(speech, tmp_path / "flown", condition="hfloss", **options).path
+    for ours, theirs in zip(curve(written), curve(flown), strict=True):
+        assert float(ours["loss"]) == pytest.approx(float(theirs["loss"]), rel=1e-3)
+    for folder in (written, flown):
+        assert "A Whisper that heard: hfloss" in (folder / "README.md").read_text()
+    with pytest.raises(InputError, match=r"'hfloss'.*filter it again"):
+        finetune(masked, tmp_path / "twice", condition="lfloss", **options)
 
 
 # Bad input

@@ -94,7 +94,7 @@ class SpeechTrainer(Seq2SeqTrainer):
         if not bool(torch.isfinite(outputs.loss)):
             step = self.state.global_step + 1
             raise WorkError(
-                f"the loss became {float(outputs.loss)} at step {step} (epoch {self.order.epoch + 1}). The last good "
+                f"the loss became {outputs.loss.item()} at step {step} (epoch {self.order.epoch + 1}). The last good "
                 "checkpoint is kept. Lower the learning rate, lengthen the warm-up, or clip the gradient harder."
             )
         return (outputs.loss, outputs) if return_outputs else outputs.loss

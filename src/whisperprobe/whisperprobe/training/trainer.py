@@ -302,7 +302,7 @@ def _listener(
     else:
         from whisperprobe.training.tokenizer import train_tokenizer
 
-        texts = (clip.text or "" for clip in corpus.read("train", range(corpus.count("train"))))
+        texts = (row["text"] or "" for row in corpus.rows("train"))
         words = train_tokenizer(texts, vocabulary_size, languages=[code], task=task)
     return new_listener(shape, words, language=code, task=task, seed=seed)
 
