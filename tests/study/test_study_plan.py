@@ -138,9 +138,10 @@ def test_without_finetune_only_the_base_model_listens(tiny_study: Path) -> None:
 def test_a_corpus_or_model_that_is_not_there(tiny_study: Path) -> None:
     with pytest.raises(InputError, match=r"'nowhere'.*does not exist.*study file's folder"):
         planned(tiny_study, corpus={"source": "nowhere"})
-    data = tomllib.loads(tiny_study.read_text(encoding="utf-8")) | {"model": {"base": "./model"}}
-    with pytest.raises(InputError, match=r"model folder '\./model'"):
-        plan(Study.from_dict(data, tiny_study.parent))
+    for folder in ("./model", "model", "/no/such/model"):
+        data = tomllib.loads(tiny_study.read_text(encoding="utf-8")) | {"model": {"base": folder}}
+        with pytest.raises(InputError, match=f"model folder '{folder}'.*hub name looks like"):
+            plan(Study.from_dict(data, tiny_study.parent))
 
 
 def test_planning_imports_nothing_heavy(tiny_study: Path) -> None:

@@ -310,3 +310,22 @@ def test_compare_and_report_commands_without_a_study(
     assert "3 models heard 4 recordings" in capsys.readouterr().out
     assert run_app(app, ["report", str(tmp_path / "mine")]) == 0
     assert (tmp_path / "mine.html").is_file()
+
+
+def test_finetune_and_probe_commands_without_a_study(
+    finished: StudyResult, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    base, masked = finished.out / "seed-1" / "models" / "base", str(finished.out / "corpus_hfloss")
+    tuned, probes = str(tmp_path / "tuned"), str(tmp_path / "probes")
+    call = ["finetune", masked, "--model", str(base), "--out", tuned, "--max-steps", "1", "--batch-size", "4"]
+    assert run_app(app, call) == 0
+    assert f"model: {tuned}" in capsys.readouterr().out
+    call = ["probe", masked, "--model", tuned, "--out", probes, "--splits", "test", "--top-k", "3", "--shard", "0/2"]
+    assert run_app(app, call) == 0
+    assert f"probes: {probes}" in capsys.readouterr().out
+    assert is_complete(probes)
+    assert run_app(app, [*call[:-1], "2/2"]) == 2
+    assert "shard" in capsys.readouterr().err
+    call[call.index("3")] = "4"
+    assert run_app(app, call) == 2
+    assert "belongs to another run: top_k is 3 there and 4 now" in capsys.readouterr().err

@@ -6,6 +6,7 @@ it. Nothing is computed and no corpus is opened for a plan.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -215,7 +216,7 @@ class _Planner:
         folder = self.study.directory / base
         if folder.exists():
             return str(folder)
-        if self.check and (base.startswith((".", "/", "~")) or base.count("/") > 1):
+        if self.check and not re.fullmatch(r"[A-Za-z0-9][\w.-]*/[\w.-]+", base):
             raise InputError(
                 f"{self.study.file} names the model folder {base!r}, but {folder} does not exist. "
                 f"Relative paths start from the study file's folder; a hub name looks like 'openai/whisper-small'."
