@@ -162,7 +162,8 @@ def make_noise(x: npt.ArrayLike, sample_rate: float, noise: Mapping[str, Any], k
     rms = math.sqrt(float(np.mean(np.square(sound))))
     if rms == 0:
         raise InputError(f"the noise drawn from {noise.get('file', noise['kind'])} is silent; use another.")
-    return sound * (speech * 10 ** (-noise["snr_db"] / 20) / rms)
+    scaled: Array = sound * (speech * 10 ** (-float(noise["snr_db"]) / 20) / rms)
+    return scaled
 
 
 def _shaped(white: Array, clip: Array, sample_rate: float) -> Array:

@@ -105,6 +105,18 @@ class Condition:
         object.__setattr__(self, "level", None if level is None else FrozenMapping(level))
         object.__setattr__(self, "noise", None if noise is None else FrozenMapping(noise))
 
+    def __hash__(self) -> int:
+        # kept, since every call looks its filter up by it; not pickled, since strings hash anew in every process
+        known: int | None = self.__dict__.get("_hash")
+        if known is None:
+            ours = (self.name, self.audiogram, self.filter, self.options, self.level, self.noise, self.normalise)
+            known = hash(ours)
+            object.__setattr__(self, "_hash", known)
+        return known
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {key: value for key, value in self.__dict__.items() if key != "_hash"}
+
     def __call__(self, x: Any, sample_rate: float, *, keys: str | Sequence[str] | None = None) -> Any:
         """Hear sound under this condition.
 
@@ -242,29 +254,57 @@ def apply_conditions(
     """
     if isinstance(conditions, str | Condition):
         raise InputError(f"conditions is a list, got {conditions!r}; put it in brackets.")
-    chosen = [_resolved(one) for one in conditions]
-    if not chosen:
-        raise InputError("there are no conditions to apply.")
     check_sound(x)
-    rate = check_sample_rate(sample_rate)
-    heard: list[Any] = [None] * len(chosen)
-    for members in _sharing(chosen):
-        first = chosen[members[0]]
-        presented, scale = _presented(x, rate, first, keys)
-        filters = [_filter(chosen[i], rate) for i in members]
-        together = getattr(type(filters[0]), "together", None)
-        results = together(filters, presented) if together is not None else [one(presented) for one in filters]
-        if len(members) == len(chosen) and scale is None and not is_tensor(x):
-            for i, result in zip(members, results, strict=True):
-                _normalise_in_place(result, x, chosen[i].normalise)
-            return results if isinstance(results, np.ndarray) else np.stack(results)
-        for i, result in zip(members, results, strict=True):
-            heard[i] = _normalised(result if scale is None else result / scale, x, chosen[i].normalise)
+    plan = _plan(tuple(conditions), check_sample_rate(sample_rate))
+    heard: list[Any] = [None] * sum(len(group.members) for group in plan)
+    for group in plan:
+        presented, scale = _presented(x, sample_rate, group.first, keys)
+        together = getattr(type(group.filters[0]), "together", None)
+        results = together(group.filters, presented) if together is not None else [f(presented) for f in group.filters]
+        in_place = isinstance(results, np.ndarray) and not np.may_share_memory(results, x)
+        for i, result, normalise in zip(group.members, results, group.normalise, strict=True):
+            if scale is not None:
+                result = result / scale
+            if normalise != "none":
+                divisor = _divisor(result, x, normalise)
+                result = np.divide(result, divisor, out=result) if in_place else result / divisor
+            heard[i] = result
+        if in_place and len(plan) == 1 and scale is None:
+            return results
     if is_tensor(x):
         import torch
 
         return torch.stack(heard)
     return np.stack(heard)
+
+
+@dataclass(frozen=True)
+class _Group:
+    """Conditions that have filter class, level and noise in common, so that work can be shared."""
+
+    members: tuple[int, ...]
+    first: Condition
+    filters: tuple[Any, ...]
+    normalise: tuple[str, ...]
+
+
+@lru_cache(maxsize=64)
+def _plan(conditions: tuple[str | Condition, ...], rate: float) -> tuple[_Group, ...]:
+    chosen = [_resolved(one) for one in conditions]
+    if not chosen:
+        raise InputError("there are no conditions to apply.")
+    shared: dict[Any, list[int]] = {}
+    for i, one in enumerate(chosen):
+        shared.setdefault((one.filter, one.level, one.noise), []).append(i)
+    return tuple(
+        _Group(
+            tuple(members),
+            chosen[members[0]],
+            tuple(_filter(chosen[i], rate) for i in members),
+            tuple(chosen[i].normalise for i in members),
+        )
+        for members in shared.values()
+    )
 
 
 def _resolved(one: str | Condition) -> Condition:
@@ -275,15 +315,6 @@ def _resolved(one: str | Condition) -> Condition:
     raise InputError(f"a condition is a Condition or a name, got {type(one).__name__}.")
 
 
-def _sharing(chosen: Sequence[Condition]) -> list[list[int]]:
-    """Indices of conditions that have filter class, level and noise in common, so that work can be shared."""
-    groups: dict[Any, list[int]] = {}
-    for i, one in enumerate(chosen):
-        groups.setdefault((one.filter, one.level, one.noise), []).append(i)
-    return list(groups.values())
-
-
-@lru_cache(maxsize=64)
 def _filter(one: Condition, rate: float) -> Any:
     cls = get_filter(one.filter)
     extra: dict[str, Any] = {}
@@ -335,15 +366,6 @@ def _like(x: Any, values: np.ndarray[Any, np.dtype[Any]]) -> Any:
     return values.astype(x.dtype)
 
 
-def _normalise_in_place(y: Any, x: Any, normalise: str) -> None:
-    if normalise != "none":
-        np.divide(y, _divisor(y, x, normalise), out=y)
-
-
-def _normalised(y: Any, x: Any, normalise: str) -> Any:
-    return y if normalise == "none" else y / _divisor(y, x, normalise)
-
-
 def _divisor(y: Any, x: Any, normalise: str) -> Any:
     """What to divide `y` by, per clip: shape (..., 1), 1 where a clip is silent."""
     if normalise == "peak":
@@ -352,19 +374,24 @@ def _divisor(y: Any, x: Any, normalise: str) -> Any:
         value = _peak(x)
     else:
         before, after = _rms(x), _rms(y)
-        silent = (before == 0) | (after == 0)
-        return _where(silent, after / _where(before == 0, before, 1.0), 1.0, keep=~silent)
-    return _where(value == 0, value, 1.0)
+        value = after / _where_zero(before, 1.0)
+        if is_tensor(value):
+            value = value.masked_fill(before == 0, 0.0)
+        else:
+            value = np.where(before == 0, np.zeros_like(value), value)
+    return _where_zero(value, 1.0)
 
 
-def _where(replace: Any, value: Any, other: float, keep: Any = None) -> Any:
+def _where_zero(value: Any, other: float) -> Any:
     if is_tensor(value):
-        return value.masked_fill(replace, other)
-    return np.where(replace, value.dtype.type(other), value)
+        return value.masked_fill(value == 0, other)
+    return np.where(value == 0, value.dtype.type(other), value)
 
 
 def _peak(x: Any) -> Any:
-    return x.abs().amax(dim=-1, keepdim=True) if is_tensor(x) else np.abs(x).max(axis=-1, keepdims=True)
+    if is_tensor(x):
+        return x.abs().amax(dim=-1, keepdim=True)
+    return np.maximum(x.max(axis=-1, keepdims=True), -x.min(axis=-1, keepdims=True))  # abs() would copy the sound
 
 
 def _rms(x: Any) -> Any:

@@ -62,14 +62,13 @@ def check_sound(x: Any) -> None:
     audiogram.errors.InputError: sound is floating point with full scale 1, got int16; divide by 32768 first.
     """
     if is_tensor(x):
-        kind = str(x.dtype).removeprefix("torch.")
         floating = x.is_floating_point()
     elif isinstance(x, np.ndarray):
-        kind = str(x.dtype)
         floating = x.dtype.kind == "f"
     else:
         raise InputError(f"sound is a NumPy array or a torch tensor, got {type(x).__name__}; numpy.asarray makes one.")
     if not floating:
+        kind = str(x.dtype).removeprefix("torch.")
         hint = {"int16": "; divide by 32768 first", "int32": "; divide by 2**31 first"}.get(kind, "")
         raise InputError(f"sound is floating point with full scale 1, got {kind}{hint}.")
     if x.ndim == 0 or x.shape[-1] == 0:

@@ -21,7 +21,7 @@ from typing import Any, Literal
 
 from audiogram.errors import FilterPluginError, InputError, unknown_name
 
-__all__ = ["GROUP", "FilterInfo", "filter_info", "get_filter", "list_filters", "resolve_options"]
+__all__ = ["GROUP", "FilterInfo", "filter_info", "get_filter", "list_filters", "resolve_options", "signature_problem"]
 
 GROUP = "audiogram.filters"
 """The entry-point group. A plugin's pyproject.toml says `[project.entry-points."audiogram.filters"]`."""
@@ -239,15 +239,15 @@ def _load(info: FilterInfo) -> type[Any]:
         raise FilterPluginError(
             f"{where} cannot be loaded: {type(cause).__name__}: {cause}. Repair or uninstall {info.distribution}."
         ) from cause
-    problem = _problem_of(value)
+    problem = signature_problem(value)
     if problem:
         raise FilterPluginError(f"{where} is not a filter: {problem}. Ask the makers of {info.distribution}.")
     result: type[Any] = value
     return result
 
 
-def _problem_of(value: Any) -> str:
-    """Why `value` is not a filter class, or nothing."""
+def signature_problem(value: Any) -> str:
+    """Why `value` cannot be used as a filter class, or an empty string."""
     if not inspect.isclass(value):
         return f"it is a {type(value).__name__}, not a class"
     if "__call__" not in dir(value):

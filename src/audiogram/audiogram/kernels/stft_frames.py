@@ -1,7 +1,8 @@
-"""Loops over frames for the NumPy path: cut and window, apply gains, overlap and add, divide by the window sum.
+"""Loops over frames for the NumPy path: cut and window, apply gains, overlap and add, mend the ends.
 
 All work on a flat sequence of frames, row after row of a batch, so that blocks of it fill the FFT whatever the batch.
-Frame k of a row is centred on sample k * hop of it; samples before and after the row are zero.
+Frame k of a row is centred on sample k * hop of it; samples before and after the row are zero. Inner loops run over
+slices from 0: Numba then knows that no index is negative, and vectorises them.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import numpy as np
 
 from audiogram.kernels.compiling import compiled
 
-__all__ = ["apply_gain", "cut_frames", "divide_by_window_sum", "overlap_add"]
+__all__ = ["apply_gain", "cut_frames", "end_factors", "overlap_add"]
 
 Array = Any
 
@@ -24,22 +25,25 @@ def cut_frames(x: Array, window: Array, hop: int, per_row: int, first: int, out:
     for i in range(out.shape[0]):
         row, frame = (first + i) // per_row, (first + i) % per_row
         start = frame * hop - size // 2
-        low, high = max(0, -start), min(size, samples - start)
-        for j in range(low):
-            out[i, j] = 0
-        for j in range(low, high):
-            out[i, j] = x[row, start + j] * window[j]
-        for j in range(max(high, low), size):
-            out[i, j] = 0
+        low = min(max(0, -start), size)
+        high = max(low, min(size, samples - start))
+        out[i, :low] = 0
+        out[i, high:] = 0
+        source, shape, target = x[row, start + low : start + high], window[low:high], out[i, low:high]
+        for j in range(target.size):
+            target[j] = source[j] * shape[j]
 
 
 @compiled
 def apply_gain(spectrum: Array, gains: Array, ears: Array, per_row: int, first: int, out: Array) -> None:
-    """`spectrum` (frames, bins) times the gains of each frame's row: `gains[ears[row]]`, into `out`."""
+    """`spectrum` (frames, 2 bins) times the gains of each frame's row: `gains[ears[row]]`, into `out`.
+
+    Real and imaginary parts lie side by side and gains come twice: a complex product would take four times as long.
+    """
     for i in range(spectrum.shape[0]):
-        ear = ears[(first + i) // per_row]
-        for k in range(spectrum.shape[1]):
-            out[i, k] = spectrum[i, k] * gains[ear, k]
+        source, gain, target = spectrum[i], gains[ears[(first + i) // per_row]], out[i]
+        for k in range(target.size):
+            target[k] = source[k] * gain[k]
 
 
 @compiled
@@ -49,34 +53,35 @@ def overlap_add(frames: Array, window: Array, hop: int, per_row: int, first: int
     for i in range(frames.shape[0]):
         row, frame = (first + i) // per_row, (first + i) % per_row
         start = frame * hop - size // 2
-        for j in range(max(0, -start), min(size, samples - start)):
-            out[row, start + j] += frames[i, j] * window[j]
+        low = min(max(0, -start), size)
+        high = max(low, min(size, samples - start))
+        source, shape, target = frames[i, low:high], window[low:high], out[row, start + low : start + high]
+        for j in range(target.size):
+            target[j] += source[j] * shape[j]
 
 
 @compiled
-def divide_by_window_sum(out: Array, squares: Array, hop: int, per_row: int) -> None:
-    """Divide the rows of `out` (rows, samples) by the sum of squared windows over each sample, in place.
+def end_factors(samples: int, squares: Array, steady: Array, hop: int, per_row: int) -> tuple[Array, Array]:
+    """Factors for the first and the last samples of a row, which lie under fewer frames than those between.
 
-    The sum is that of the frames that exist: fewer at both ends of a row, periodic with the hop in between.
+    `squares` is the squared window, `steady[j % hop]` the sum of all of it that overlaps offset j inside a row. Where
+    frames are missing, the factor replaces the divisor `steady` by the sum over the frames that exist.
     """
-    size, samples = squares.size, out.shape[1]
+    size = squares.size
     half = size // 2
-    steady = np.zeros(hop, squares.dtype)
-    for phase in range(hop):
-        for j in range(phase, size, hop):
-            steady[phase] += squares[j]
-    inverse = np.empty(samples, squares.dtype)
-    for t in range(samples):
-        # frames k with 0 <= t - k hop + half < size
-        newest = (t + half) // hop
-        oldest = -((size - 1 - t - half) // hop)
-        if oldest >= 0 and newest < per_row:
-            total = steady[(t + half) % hop]
+    head = min(samples, size - half)
+    tail = max(head, min(samples, per_row * hop - half))  # from here on a frame is missing at the end
+    start, end = np.empty(head, squares.dtype), np.empty(samples - tail, squares.dtype)
+    for i in range(head + samples - tail):
+        t = i if i < head else tail + i - head
+        # frames k with 0 <= t - k hop + half < size lie over sample t
+        newest, oldest = (t + half) // hop, -((size - 1 - t - half) // hop)
+        total = 0.0
+        for k in range(max(0, oldest), min(per_row - 1, newest) + 1):
+            total += squares[t - k * hop + half]
+        factor = steady[(t + half) % hop] / total
+        if i < head:
+            start[i] = factor
         else:
-            total = squares.dtype.type(0)
-            for k in range(max(0, oldest), min(per_row - 1, newest) + 1):
-                total += squares[t - k * hop + half]
-        inverse[t] = 1 / total
-    for row in range(out.shape[0]):
-        for t in range(samples):
-            out[row, t] *= inverse[t]
+            end[i - head] = factor
+    return start, end
