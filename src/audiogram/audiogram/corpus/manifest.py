@@ -13,7 +13,7 @@ from audiogram.corpus.files import cannot_write, write_whole
 from audiogram.corpus.layout import MANIFEST, README, Part, plan_parts
 from audiogram.errors import InputError, WorkError
 
-__all__ = ["is_complete", "library_versions", "prepare_out", "read_manifest", "stage_parts", "write_card"]
+__all__ = ["is_complete", "library_versions", "prepare_out", "read_manifest", "stage_parts", "sweep", "write_card"]
 
 # Where the results were computed with other versions of these, the parts would not fit together; other libraries
 # are recorded only.
@@ -136,6 +136,13 @@ def write_card(out: Path, manifest: Mapping[str, Any], card: Card | None) -> Non
         raise cannot_write(path, error) from error
     if not same and (done or not path.is_file()):
         write_whole(path, text.encode())
+
+
+def sweep(out: Path) -> None:
+    """Remove the dot-files that killed processes have left, once every part is done and nobody needs one."""
+    if is_complete(out):
+        for left in (*out.glob(".*.tmp"), *out.glob("*/.*.tmp"), *out.glob("*/.*.lock")):
+            left.unlink(missing_ok=True)
 
 
 def _front_matter(splits: Mapping[str, Sequence[str]]) -> str:

@@ -171,7 +171,7 @@ class _Mask:
             except InputError as error:
                 writer.fail(clip.id, error)
                 continue
-            for out, heard in enumerate(self._apply(x)):
+            for out, heard in enumerate(self._apply(x, clip.id)):
                 try:
                     if isinstance(heard, Exception):
                         raise heard
@@ -194,7 +194,7 @@ class _Mask:
             raise InputError(f"shorter than one sample at {self.sample_rate} Hz.")
         return x
 
-    def _apply(self, x: npt.NDArray[np.float32]) -> Sequence[Any]:
+    def _apply(self, x: npt.NDArray[np.float32], id: str) -> Sequence[Any]:
         """The clip through every condition; where one fails, its exception in its place."""
         from audiogram.listening import apply_conditions
 
@@ -207,11 +207,13 @@ class _Mask:
         }
         try:
             if left:
-                heard.update(zip([c.name for c in left], apply_conditions(x, self.sample_rate, left), strict=True))
+                heard.update(
+                    zip([c.name for c in left], apply_conditions(x, self.sample_rate, left, keys=id), strict=True)
+                )
         except Exception:
             for c in left:
                 try:
-                    heard[c.name] = c(x, self.sample_rate)
+                    heard[c.name] = c(x, self.sample_rate, keys=id)
                 except Exception as error:
                     heard[c.name] = error
         return [heard[c.name] for c in self.conditions]

@@ -25,6 +25,7 @@ from audiogram.corpus.manifest import (
     prepare_out,
     read_manifest,
     stage_parts,
+    sweep,
     write_card,
 )
 from audiogram.corpus.workers import each
@@ -162,6 +163,7 @@ def run_stage(
         check_stop()
     for out, manifest in zip(folders, manifests, strict=True):
         write_card(out, manifest, readme)
+        sweep(out)
     report = _report(folders, mine, done)
     for out in folders:
         _check_failures(out, everything, max_failures)
