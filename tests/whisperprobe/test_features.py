@@ -90,6 +90,11 @@ def test_window_is_read_and_never_assumed(tmp_path: Path) -> None:
     WhisperFeatureExtractor(feature_size=80, chunk_length=5).save_pretrained(tmp_path)
     with pytest.raises(InputError, match="80 mel bands"):
         WindowSpec.of(tmp_path)
+    nested = {"feature_extractor": json.loads((tmp_path / "preprocessor_config.json").read_text())}
+    (tmp_path / "preprocessor_config.json").unlink()
+    (tmp_path / "processor_config.json").write_text(json.dumps(nested))  # where transformers 5 puts it
+    with pytest.raises(InputError, match="80 mel bands"):
+        WindowSpec.of(tmp_path)
 
 
 def test_folders_that_are_no_whisper_are_named(tmp_path: Path) -> None:

@@ -287,16 +287,29 @@ def _from_path(path: str) -> WindowSpec:
         kind = config.get("model_type") if isinstance(config, dict) else None
         raise InputError(f"{folder} holds a model of type {kind!r}, not a Whisper; give a Whisper's folder.")
     window = WindowSpec.of(config)
-    extractor = folder / "preprocessor_config.json"
-    if extractor.is_file():
-        said = json.loads(extractor.read_text(encoding="utf-8"))
-        bands, seconds = said.get("feature_size", window.n_mels), said.get("chunk_length", window.seconds)
-        if (bands, float(seconds)) != (window.n_mels, window.seconds):
-            raise InputError(
-                f"{folder}: preprocessor_config.json makes {bands} mel bands in {seconds} s windows, the model takes "
-                f"{window.n_mels} in {window.seconds:g} s. One of the two files comes from another model."
-            )
+    said = _extractor(folder)
+    bands, seconds = said.get("feature_size", window.n_mels), said.get("chunk_length", window.seconds)
+    if (bands, float(seconds)) != (window.n_mels, window.seconds):
+        raise InputError(
+            f"{folder}: its feature extractor makes {bands} mel bands in {seconds} s windows, the model takes "
+            f"{window.n_mels} in {window.seconds:g} s. One of the two comes from another model."
+        )
     return window
+
+
+def _extractor(folder: Path) -> dict[str, Any]:
+    """What a folder says about its feature extractor; transformers 5 may keep it in processor_config.json."""
+    for name in ("preprocessor_config.json", "processor_config.json"):
+        file = folder / name
+        if file.is_file():
+            try:
+                said = json.loads(file.read_text(encoding="utf-8"))
+            except ValueError as error:
+                raise InputError(
+                    f"{file} is not JSON ({error}); the model folder is damaged, copy it again."
+                ) from error
+            return dict(said.get("feature_extractor", said))
+    return {}
 
 
 def _hub_config(name: str) -> Any:
