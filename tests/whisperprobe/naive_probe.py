@@ -274,3 +274,24 @@ def tiny_whisper(
     settings.lang_to_id = {"<|en|>": vocab["<|en|>"]}
     settings.task_to_id = {t: vocab[f"<|{t}|>"] for t in ("transcribe", "translate")}
     return model, tokenizer
+
+
+def end_after(model: Any, tokenizer: Any, clips: list[np.ndarray], lengths: list[int]) -> None:
+    """Change the end token's embedding so that the greedy output of clip i has `lengths[i]` tokens, its end included.
+
+    The end token is never read in, so nothing before it changes: its logit is made ±50 at the states that matter.
+    """
+    from whisperprobe.probing.probe import Probe
+
+    end = tokenizer.eos_token_id
+    settings = model.generation_config
+    kept = settings.suppress_tokens
+    settings.suppress_tokens = [*(kept or []), end]
+    run = Probe(model, tokenizer, max_new_tokens=max(lengths))(clips, decodings=["greedy"], vectors="greedy")
+    settings.suppress_tokens = kept
+    settings.begin_suppress_tokens = [i for i in settings.begin_suppress_tokens or [] if i != end]
+    states = np.asarray(run.hidden, dtype=np.float64).reshape(len(clips), max(lengths), -1)
+    rows = [(states[i, t], 50.0 if t == n - 1 else -50.0) for i, n in enumerate(lengths) for t in range(n)]
+    solution = np.linalg.lstsq(np.array([h for h, _ in rows]), np.array([z for _, z in rows]), rcond=None)[0]
+    with torch.no_grad():
+        model.proj_out.weight[end] = torch.from_numpy(solution).to(model.dtype)

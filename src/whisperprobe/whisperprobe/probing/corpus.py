@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 from audiogram.corpus import open_corpus, run_stage
-from audiogram.errors import InputError
+from audiogram.errors import InputError, StoppedError, WorkError
 
 from whisperprobe.probing import tables
 from whisperprobe.probing.probe import DECODINGS, VECTORS, Probe, check_choice
@@ -178,16 +178,20 @@ class _Work:
     def _hear(self, clip: Clip) -> tuple[np.ndarray, str | None]:
         """Sound and text of a clip as the model is to hear it; `InputError` where it cannot be used."""
         waveform, rate = clip.audio()
+        if not waveform.any():
+            raise InputError("silent: every sample is 0, so there is nothing to hear.")
+        # what does not fit the window is refused before it is filtered, which could take long
+        waveform, text = self._probe.prepare(waveform, rate, clip.text, name="the clip")
+        if self._condition is None:
+            return waveform, text
         target = self._probe.window.sample_rate
-        if rate != target:
-            from audiogram import sound
-
-            waveform = sound.resample(waveform, rate, target)
-        if self._condition is not None:
-            # what does not fit the window is refused before it is filtered, which could take long
-            self._probe.prepare(waveform, target, clip.text)
-            waveform = np.asarray(self._condition(waveform, target), dtype=np.float32)
-        return self._probe.prepare(waveform, target, clip.text)
+        try:
+            waveform = np.asarray(self._condition(waveform, target, keys=clip.id), dtype=np.float32)
+        except (InputError, WorkError, StoppedError):
+            raise
+        except Exception as error:  # filters may come from anywhere: theirs is this clip's failure, not the corpus's
+            raise InputError(f"the condition {self._condition.name!r}: {type(error).__name__}: {error}") from error
+        return self._probe.prepare(waveform, target, text, name="the clip, filtered")
 
     def _write(self, ready: Sequence[tuple[Clip, np.ndarray, str | None]], writer: PartWriter, kept: int) -> int:
         ids = [clip.id for clip, _, _ in ready]

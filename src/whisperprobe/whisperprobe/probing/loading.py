@@ -12,7 +12,7 @@ from typing import Any
 
 from audiogram.errors import InputError, unknown_name
 
-__all__ = ["Checkpoint", "choose_device", "choose_dtype", "load_checkpoint"]
+__all__ = ["Checkpoint", "choose_device", "choose_dtype", "hashes", "load_checkpoint"]
 
 _DTYPES = ("float64", "float32", "float16", "bfloat16")
 _WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
@@ -83,6 +83,7 @@ def load_checkpoint(path: str | Path, *, device: str = "auto", dtype: Any = None
     InputError
         No such folder, not a Whisper, a file is missing or damaged, an unknown device or dtype.
     """
+    from safetensors import SafetensorError
     from transformers import WhisperForConditionalGeneration, WhisperTokenizer
 
     where, kind = choose_device(device), choose_dtype(dtype)
@@ -95,7 +96,7 @@ def load_checkpoint(path: str | Path, *, device: str = "auto", dtype: Any = None
                 str(path), dtype=kind, attn_implementation="sdpa"
             )
             tokenizer = WhisperTokenizer.from_pretrained(str(path))
-    except (OSError, ValueError, RuntimeError, KeyError, json.JSONDecodeError) as error:
+    except (OSError, ValueError, RuntimeError, KeyError, TypeError, SafetensorError) as error:
         raise InputError(
             f"the Whisper checkpoint {str(path)!r} cannot be loaded: {_first_line(error)} "
             "A file is missing or damaged; copy or download it again."
@@ -111,12 +112,12 @@ def _quiet() -> Iterator[None]:
     from transformers.utils import logging
 
     shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
         yield
     finally:
         if shown:
-            logging.enable_progress_bar()
+            logging.enable_progress_bar()  # type: ignore[no-untyped-call]
 
 
 def _first_line(error: BaseException) -> str:
@@ -179,6 +180,17 @@ def _weights_hash(folder: Path) -> str:
         with open(file, "rb") as stream:
             digest.update(hashlib.file_digest(stream, "sha256").digest())
     return digest.hexdigest()
+
+
+def hashes(model: Any, tokenizer: Any) -> dict[str, str]:
+    """Return `model_sha256` and `tokenizer_sha256` of a model in memory, whose weights have no file."""
+    import torch
+
+    digest = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(name.encode() + str(tensor.dtype).encode())
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return {"model_sha256": digest.hexdigest(), "tokenizer_sha256": _hash(tokenizer)}
 
 
 def _hash(tokenizer: Any) -> str:

@@ -18,7 +18,7 @@ from whisperprobe import labels
 from whisperprobe.features import WindowSpec, log_mel
 from whisperprobe.probing import tables
 from whisperprobe.probing.decode import Suppression, encode, greedy_decode, room_for_text
-from whisperprobe.probing.loading import load_checkpoint
+from whisperprobe.probing.loading import hashes, load_checkpoint
 from whisperprobe.probing.packing import GREEDY, Rows, pack
 from whisperprobe.probing.pooling import pool_greedy, pool_words
 from whisperprobe.probing.score import Head, Scores, Targets, hidden_states, score
@@ -177,7 +177,7 @@ class Probe:
     def describe(self) -> dict[str, Any]:
         """Return all that identifies this listener, for a manifest."""
         return {
-            **self._source,
+            **(self._source or {"model": type(self.model).__name__, **hashes(self.model, self.tokenizer)}),
             "language": self.language,
             "task": self.task,
             "prompt_ids": self.prompt,

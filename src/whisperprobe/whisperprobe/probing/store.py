@@ -261,7 +261,7 @@ class _LazyTables(Mapping[str, Any]):
             file = part.table(self._path, name)
             if file.is_file():
                 piece = pq.read_table(file)
-                if name == "tokens":
+                if "vector_row" in piece.column_names:
                     shifted = pc.add(piece["vector_row"], offset)
                     piece = piece.set_column(piece.schema.get_field_index("vector_row"), "vector_row", shifted)
                 pieces.append(piece)
