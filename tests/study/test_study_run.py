@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import os
+import contextlib
 import shutil
 import signal
 import subprocess
 import sys
+import time
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -180,7 +181,7 @@ def stop_when(appears: Callable[[], bool], call: list[str], number: signal.Signa
     with subprocess.Popen(call, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as child:
         while not appears():
             assert child.poll() is None, child.communicate()[1].decode()
-            os.sched_yield()
+            time.sleep(0.002)
         child.send_signal(number)
         child.communicate()
         return child.returncode
@@ -272,13 +273,32 @@ def test_a_damaged_record_is_not_overwritten(tiny_study: Path, tmp_path: Path) -
     assert (tmp_path / "study.json").read_text("utf-8") == '{"study": '
 
 
-def test_two_processes_do_not_work_on_one_folder(tiny_study: Path, tmp_path: Path) -> None:
-    import fcntl
+@contextlib.contextmanager
+def held(folder: Path, kind: str) -> Iterator[None]:
+    """Another process holds the folder."""
+    code = (
+        f"import fcntl, sys; lock = open(sys.argv[1], 'a+'); fcntl.lockf(lock, fcntl.{kind}); "
+        "print('held', flush=True); sys.stdin.read()"
+    )
+    call = [sys.executable, "-c", code, str(folder / ".lock")]
+    with subprocess.Popen(call, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "held\n"
+        yield
+        other.communicate()
 
-    with (tmp_path / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+
+@pytest.mark.parametrize("only", [None, "mask"])
+def test_two_processes_do_not_work_on_one_folder(tiny_study: Path, tmp_path: Path, only: str | None) -> None:
+    with held(tmp_path, "LOCK_EX"), pytest.raises(WorkError, match="another process is at work"):
+        run_study(tiny_study, tmp_path, only=only)
+
+
+def test_processes_may_share_a_folder_stage_by_stage(tiny_study: Path, tmp_path: Path) -> None:
+    with held(tmp_path, "LOCK_SH"):
         with pytest.raises(WorkError, match="another process is at work"):
             run_study(tiny_study, tmp_path)
+        assert run_study(tiny_study, tmp_path, only="mask").out == tmp_path
 
 
 def test_report_command_writes_the_report_again(finished: StudyResult, capsys: pytest.CaptureFixture[str]) -> None:

@@ -56,7 +56,7 @@ def run_study(study: str | Path | Study, out: str | Path | None = None, *, only:
         Folder of all results; default ``NAME-results`` in the current folder.
     only : str, optional
         A kind of stages ("mask", "finetune", "probe", "compare", "report") or the name of one stage of the plan;
-        default all. What they need must have been made.
+        default all. What they need must have been made. Several processes may each run stages of their own.
 
     Returns
     -------
@@ -81,7 +81,7 @@ def run_study(study: str | Path | Study, out: str | Path | None = None, *, only:
     seconds: dict[str, float] = {}
     loaded: dict[str, Any] = {}
     check_splits(stages)
-    with claim(planned, given), stop_on_signals():
+    with claim(planned, given, shared=only is not None), stop_on_signals():
         for number, stage in enumerate(stages, 1):
             check_stop()
             _check_inputs(stage, planned)

@@ -1,4 +1,4 @@
-"""The results folder of a study: whose it is, and that one process at a time works on it."""
+"""The results folder of a study: whose it is, and who may work on it."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ _NO_MATTER = ("workers", "device", "threads", "save_every")  # options that no r
 
 
 @contextlib.contextmanager
-def claim(planned: Plan, study: Study) -> Iterator[None]:
-    """Hold a results folder for one study and one process, and keep the resolved study in it.
+def claim(planned: Plan, study: Study, *, shared: bool = False) -> Iterator[None]:
+    """Hold a results folder for one study, and keep the resolved study in it.
 
     Parameters
     ----------
@@ -30,23 +30,25 @@ def claim(planned: Plan, study: Study) -> Iterator[None]:
         The study's stages; `planned.out` is the folder, made where it is missing.
     study : Study
         The study.
+    shared : bool, default False
+        Whether other processes may work on other stages of the study meanwhile, as a queue's jobs do.
 
     Raises
     ------
     InputError
         Where the folder cannot be written, holds something else, or results of other settings.
     WorkError
-        Where another process is at work on it.
+        Where another process is at work on it, and one of the two does not share.
     """
     folder = Path(planned.out)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         _refuse_strangers(folder)  # before the lock, which would be one more file in somebody's folder
-        lock = (folder / ".lock").open("a")
+        lock = (folder / ".lock").open("a+")
     except OSError as error:
         raise InputError(f"cannot write results to {folder} ({error.strerror}). Choose another --out.") from None
     with lock:
-        _lock(lock.fileno(), folder)
+        _lock(lock.fileno(), folder, shared)
         _refuse_strangers(folder)
         record = read_record(folder)
         if record is not None:
@@ -83,14 +85,14 @@ def _refuse_strangers(folder: Path) -> None:
         )
 
 
-def _lock(handle: int, folder: Path) -> None:
+def _lock(handle: int, folder: Path, shared: bool) -> None:
     try:
         import fcntl
     except ImportError:  # no such locks on this system; parts have their own
         return
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+    try:  # a lock of the process, which its workers do not inherit: they may outlive it by a moment
+        fcntl.lockf(handle, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):
         raise WorkError(f"another process is at work on {folder}. Wait for it, or choose another --out.") from None
 
 
