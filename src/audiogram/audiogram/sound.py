@@ -221,10 +221,14 @@ def resample(x: npt.NDArray[T], from_rate: int, to_rate: int) -> npt.NDArray[T]:
         return x
     import soxr
 
-    if x.ndim == 1:
-        return np.asarray(soxr.resample(x, from_rate, to_rate, quality="HQ"), dtype=x.dtype)
     rows = [np.asarray(soxr.resample(row, from_rate, to_rate, quality="HQ")) for row in x.reshape(-1, x.shape[-1])]
-    return np.stack(rows).reshape(*x.shape[:-1], -1).astype(x.dtype, copy=False)
+    if rows and not len(rows[0]):
+        raise InputError(
+            f"sound of {x.shape[-1]} sample{'s'[: x.shape[-1] - 1]} is too short to resample from {from_rate} "
+            f"to {to_rate} Hz."
+        )
+    length = len(rows[0]) if rows else round(x.shape[-1] * to_rate / from_rate)
+    return np.asarray(rows, dtype=x.dtype).reshape(*x.shape[:-1], length)
 
 
 def _checked_path(source: str | os.PathLike[str]) -> str:

@@ -1,0 +1,103 @@
+"""The public suite: every built-in filter passes it, and a filter that lies about itself does not."""
+
+import numpy as np
+import pytest
+
+from audiogram import list_filters
+from audiogram.errors import InputError
+from audiogram.filters import conformance
+from audiogram.filters.attenuation import Attenuation
+
+BUILT_IN = [info.name for info in list_filters() if info.distribution == "audiogram"]
+
+
+@pytest.mark.parametrize("name", BUILT_IN)
+@pytest.mark.parametrize("check", conformance.CHECKS, ids=lambda check: check.__name__)
+def test_built_in_filters_conform(name, check):
+    check(name)
+
+
+def test_options_are_passed_on():
+    conformance.check_filter("attenuation", {"n_fft": 512, "hop_length": 200, "interpolation": "linear"})
+
+
+class Late(Attenuation):
+    def __call__(self, x):
+        return np.roll(super().__call__(x), 3, axis=-1) if isinstance(x, np.ndarray) else super().__call__(x)
+
+
+class Rectifier(Attenuation):
+    def __call__(self, x):
+        return abs(super().__call__(x))
+
+
+class Hums(Attenuation):
+    def __call__(self, x):
+        return super().__call__(x) + 1e-3
+
+
+class Swallows(Attenuation):
+    def __call__(self, x):
+        return super().__call__(np.nan_to_num(x) if isinstance(x, np.ndarray) else x)
+
+
+class InPlace(Attenuation):
+    def __call__(self, x):
+        x *= 0.5
+        return super().__call__(x)
+
+
+class Doubles(Attenuation):
+    def __call__(self, x):
+        return super().__call__(x).astype(np.float64) if isinstance(x, np.ndarray) else super().__call__(x)
+
+
+class OneEar(Attenuation):
+    def __call__(self, x):
+        self.ears = self.ears[:1]
+        self._given = None
+        return super().__call__(x)
+
+
+class Random(Attenuation):
+    def __call__(self, x):
+        return super().__call__(x) * np.random.default_rng().uniform(0.5, 1)
+
+
+class BadShare(Attenuation):
+    @staticmethod
+    def together(filters, x):
+        return np.stack([one(x) for one in filters][::-1])
+
+    def __call__(self, x):
+        return Attenuation.together([self], x)[0]
+
+
+class NumpyOnly(Attenuation):
+    def __call__(self, x):
+        return super().__call__(np.asarray(x))
+
+
+class NoisyInSecret(Attenuation):
+    adds_noise = True
+
+
+@pytest.mark.parametrize(
+    ("filter", "check"),
+    [
+        (Late, conformance.has_no_delay),
+        (Rectifier, conformance.is_linear_as_declared),
+        (Hums, conformance.keeps_silence),
+        (Swallows, conformance.refuses_bad_sound),
+        (InPlace, conformance.keeps_shape_and_dtype),
+        (Doubles, conformance.keeps_shape_and_dtype),
+        (OneEar, conformance.batch_is_loop),
+        (Random, conformance.repeats_itself),
+        (BadShare, conformance.shares_work_rightly),
+        (NumpyOnly, conformance.torch_is_numpy),
+        (NoisyInSecret, conformance.declares_itself),
+    ],
+)
+def test_the_suite_finds_what_is_wrong(filter, check):
+    with pytest.raises((AssertionError, InputError)):
+        check(filter)
