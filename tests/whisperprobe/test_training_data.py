@@ -86,7 +86,7 @@ def test_padding_in_the_batch_does_not_move_the_loss_of_a_clip() -> None:
     length = len(LABELS("ship"))
     padded = model(input_features=batch["input_features"][:1], labels=labels).loss
     alone = model(input_features=batch["input_features"][:1], labels=labels[:, :length]).loss
-    assert float(padded) == pytest.approx(float(alone), rel=1e-5)
+    assert padded.item() == pytest.approx(alone.item(), rel=1e-5)
 
 
 # Batches

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["EpochSampler", "Labels", "SpeechDataset", "read_speech", "training_split"]
 
-CACHE_BYTES = 4 * 2**30  # log-mels or sound up to this size stay in memory
+CACHE_BYTES = 2 * 2**30  # log-mels or sound up to this size stay in memory
 MOST_EXCLUDED = 0.05
 
 
@@ -250,6 +250,7 @@ class SpeechDataset(Dataset[Any]):
                 speech.waveforms = [self._filtered(x) for x in speech.waveforms]
             if size <= cache_bytes:
                 self.features = log_mel(speech.waveforms, window)
+                speech.waveforms = None  # not needed any more, and as large as the log-mels
 
     def __len__(self) -> int:
         return len(self.speech.ids)
