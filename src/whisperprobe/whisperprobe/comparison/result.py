@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -70,12 +71,13 @@ class Comparison:
     resamples: int = 2000
     left_out: tuple[str, ...] = ()
     _bootstraps: dict[str, Bootstrap] = field(default_factory=dict, init=False, repr=False)
-    _tables: dict[str, pd.DataFrame] = field(default_factory=dict, init=False, repr=False)
+    _tables: dict[str, pd.DataFrame] = field(default_factory=dict, init=False, repr=False)  # by measure; "": words
 
-    @property
+    @cached_property
     def cells(self) -> tuple[Cell, ...]:
         """The (model, condition) pairs that were probed, row by row of the matrix."""
-        present = set(zip(self.clips["model"], self.clips["condition"], strict=True))
+        pairs = self.clips[["model", "condition"]].drop_duplicates()
+        present = set(zip(pairs["model"], pairs["condition"], strict=True))
         return tuple((m, c) for m in self.models for c in self.conditions if (m, c) in present)
 
     def values(self, measure: str) -> np.ndarray[Any, np.dtype[np.float64]]:
@@ -96,18 +98,25 @@ class Comparison:
             used = np.isfinite(values) & self.clips["word"].notna().to_numpy()
             frame = self.clips.loc[used, ["model", "condition", "seed", "word"]]
             words, word_names = pd.factorize(frame["word"], sort=True)
-            cell_index = {cell: i for i, cell in enumerate(self.cells)}
-            cell = [cell_index[c] for c in zip(frame["model"], frame["condition"], strict=True)]
-            seeds = frame["seed"].fillna(-1).astype(np.int64).to_numpy()
-            pairs: np.ndarray[Any, Any] = np.stack([np.array(cell, dtype=np.int64), seeds])
-            columns, codes = np.unique(pairs, axis=1, return_inverse=True)
-            shape = (len(word_names), columns.shape[1])
-            flat = words * shape[1] + codes.ravel()
+            models = pd.Categorical(frame["model"], categories=self.models).codes.astype(np.int64)
+            conditions = pd.Categorical(frame["condition"], categories=self.conditions).codes.astype(np.int64)
+            lookup = np.zeros((len(self.models), len(self.conditions)), dtype=np.int64)
+            for i, (model, condition) in enumerate(self.cells):
+                lookup[self.models.index(model), self.conditions.index(condition)] = i
+            seeds, seed_names = pd.factorize(frame["seed"].fillna(-1).astype(np.int64), sort=True)
+            columns, codes = np.unique(lookup[models, conditions] * len(seed_names) + seeds, return_inverse=True)
+            shape = (len(word_names), len(columns))
+            flat = words * shape[1] + codes
             size = shape[0] * shape[1]
             sums = np.bincount(flat, weights=values[used], minlength=size).reshape(shape).astype(np.float64)
             counts = np.bincount(flat, minlength=size).reshape(shape).astype(np.float64)
             self._bootstraps[measure] = bootstrap_words(
-                sums, counts, columns[0], n_groups=len(cell_index), seed=self.seed, resamples=self.resamples
+                sums,
+                counts,
+                columns // max(len(seed_names), 1),
+                n_groups=len(self.cells),
+                seed=self.seed,
+                resamples=self.resamples,
             )
         return self._bootstraps[measure]
 
@@ -125,6 +134,11 @@ class Comparison:
             model, condition, mean, low, high, n_clips, n_words, n_seeds, seed_min, seed_max: seeds are averaged;
             the last two are the lowest and the highest seed's mean.
         """
+        if measure not in self._tables:
+            self._tables[measure] = self._matrix(measure)
+        return self._tables[measure].copy()
+
+    def _matrix(self, measure: str) -> pd.DataFrame:
         boot = self.bootstrap(measure)
         values = pd.Series(self.values(measure), index=self.clips.index)
         keep = values.notna() & self.clips["word"].notna()
@@ -159,9 +173,9 @@ class Comparison:
 
     def words(self) -> pd.DataFrame:
         """Every word under every model and condition: accuracy, surprisal, rank, most frequent confusion."""
-        if "words" not in self._tables:
-            self._tables["words"] = word_table(self.clips)
-        return self._tables["words"].copy()
+        if "" not in self._tables:
+            self._tables[""] = word_table(self.clips)
+        return self._tables[""].copy()
 
     def paired(self, measure: str, a: Cell, b: Cell) -> PairedChange:
         """Change of a measure from cell `a` to cell `b`, each a (model, condition), word by word.
