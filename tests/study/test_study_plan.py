@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from audiogram.errors import InputError
 from whisperprobe.study import Plan, Study, plan
 

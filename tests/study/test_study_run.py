@@ -16,7 +16,6 @@ from typing import Any
 
 import pandas as pd
 import pytest
-
 from audiogram.console import run_app
 from audiogram.corpus.stages import is_complete
 from audiogram.errors import InputError, WorkError
@@ -89,9 +88,10 @@ def test_a_second_run_changes_nothing(finished: StudyResult, tiny_study: Path) -
 
 def test_stage_by_stage_gives_the_same(finished: StudyResult, tiny_study: Path, tmp_path: Path) -> None:
     """The calls that a user would write by hand, with the documented options."""
+    from audiogram.corpus.sources import SplitRule
+
     import audiogram as ag
     import whisperprobe as wp
-    from audiogram.corpus.sources import SplitRule
 
     options: dict[str, Any] = {
         "text_pattern": "(?P<text>[a-z]+)_(?P<voice>[a-z]+)",

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-
 from audiogram.console import configure, run_app
 from audiogram.errors import InputError
+
 from whisperprobe.cli_options import Debug, LogLevel, Out, Quiet, TextPattern, say
 from whisperprobe.cli_study import demo, plan_study, report, run_study_file
 
