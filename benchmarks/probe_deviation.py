@@ -12,7 +12,7 @@ comparison in float32. Ranks are counts; a deviation there is two tokens whose l
 from __future__ import annotations
 
 import argparse
-import datetime
+import datetime as dt
 import os
 import platform
 import sys
@@ -113,10 +113,8 @@ def main() -> None:
         f"{len(ids)} clips, {len(result.tokens)} tokens, {len(result.ground_truth)} ground-truth pairs; "
         f"{ours:.1f} s here, {theirs:.1f} s naively"
     )
-    cores = os.cpu_count()
-    print(
-        f"{datetime.date.today()}, {platform.machine()}, {cores} cores, torch {torch.__version__}, {platform.platform()}"
-    )
+    machine = f"{platform.machine()}, {os.cpu_count()} cores, {args.device}, {platform.platform()}"
+    print(f"{dt.date.today()}, {machine}, torch {torch.__version__}")
     print(f"\n| {'column':<36} | largest deviation |\n| {'-' * 36} | ----------------- |")
     for name, value in worst.items():
         print(f"| {name:<36} | {value:>17.2g} |")

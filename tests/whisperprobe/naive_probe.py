@@ -60,10 +60,11 @@ class Naive:
                     self.key[i] = raw
                 self.ends_word[i] = raw[:1] == b" " or self.kind[i] == "punctuation"
         self.states: dict[tuple[int, ...], tuple[np.ndarray, np.ndarray]] = {}
+        self.known: dict[Any, Any] = {}  # what was computed of this clip already: the loops are slow
 
     def hear(self, features: torch.Tensor) -> None:
         """Take one clip's features, `(bands, frames)`; what was read of the clip before is forgotten."""
-        self.states = {}
+        self.states, self.known = {}, {}
         weight = self.model.get_output_embeddings().weight
         with torch.no_grad():
             self.encoded = self.model.model.encoder(features[None].to(weight.device, weight.dtype))
@@ -91,7 +92,13 @@ class Naive:
                 break
         return text
 
-    def log_p(self, z: np.ndarray) -> list[float]:
+    def log_p(self, prefix: tuple[int, ...]) -> list[float]:
+        """ln p of every token behind a prefix."""
+        if prefix not in self.known:
+            self.known[prefix] = self.log_softmax(self.state(prefix)[1])
+        return self.known[prefix]
+
+    def log_softmax(self, z: np.ndarray) -> list[float]:
         peak = max(z)
         norm = peak + math.log(math.fsum(math.exp(v - peak) for v in z))
         return [float(v) - norm for v in z]
@@ -104,32 +111,49 @@ class Naive:
         nearest = sorted(cosines, reverse=True)[:10]
         return math.fsum(nearest) / len(nearest)
 
+    def distribution(self, prefix: tuple[int, ...]) -> dict[str, Any]:
+        """What belongs to a prefix and not to a token."""
+        if (prefix, "distribution") not in self.known:
+            p = [math.exp(v) for v in self.log_p(prefix)]
+            banned = self.suppress if prefix else self.begin
+            groups: dict[Any, float] = {}
+            for v in range(self.size):
+                groups[self.key[v]] = groups.get(self.key[v], 0.0) + p[v]
+            self.known[prefix, "distribution"] = {
+                "groups": groups,
+                "left": math.fsum(p[v] for v in range(self.size) if v not in banned),
+                "entropy": -math.fsum(a * b for a, b in zip(p, self.log_p(prefix), strict=True)),
+                "group_entropy": -math.fsum(g * math.log(g) for g in groups.values() if g > 0),
+                "density": self.density(self.state(prefix)[0]),
+            }
+        return self.known[prefix, "distribution"]
+
     def row(self, prefix: tuple[int, ...], token: int) -> dict[str, float]:
         """Every scalar of one token behind a prefix."""
-        h, z = self.state(prefix)
-        log_p = self.log_p(z)
-        p = [math.exp(v) for v in log_p]
+        if (prefix, token) not in self.known:
+            self.known[prefix, token] = self.scalars(prefix, token)
+        return self.known[prefix, token]
+
+    def scalars(self, prefix: tuple[int, ...], token: int) -> dict[str, float]:
+        z, log_p, known = self.state(prefix)[1], self.log_p(prefix), self.distribution(prefix)
+        groups, p = known["groups"], math.exp(log_p[token])
         banned = self.suppress if prefix else self.begin
-        left = math.fsum(p[v] for v in range(self.size) if v not in banned)
-        groups: dict[Any, float] = {}
-        for v in range(self.size):
-            groups[self.key[v]] = groups.get(self.key[v], 0.0) + p[v]
         mass = math.nan
         if token != self.end:
-            after = [math.exp(v) for v in self.log_p(self.state((*prefix, token))[1])]
+            after = [math.exp(v) for v in self.log_p((*prefix, token))]
             mass = math.fsum(after[v] for v in range(self.size) if self.ends_word[v])
         return {
             "log_probability": log_p[token],
-            "processed_log_probability": -math.inf if token in banned else log_p[token] - math.log(left),
-            "probability": p[token],
-            "surprisal": -math.log2(p[token]) if p[token] > 0 else -log_p[token] / math.log(2),
+            "processed_log_probability": -math.inf if token in banned else log_p[token] - math.log(known["left"]),
+            "probability": p,
+            "surprisal": -math.log2(p) if p > 0 else -log_p[token] / math.log(2),
             "rank": 1 + sum(v > z[token] for v in z),
             "ties": sum(v == z[token] for v in z) - 1,
-            "entropy": -math.fsum(a * b for a, b in zip(p, log_p, strict=True)),
-            "semantic_density": self.density(h),
+            "entropy": known["entropy"],
+            "semantic_density": known["density"],
             "normalised_probability": groups[self.key[token]],
             "normalised_rank": 1 + sum(g > groups[self.key[token]] for g in groups.values()),
-            "normalised_entropy": -math.fsum(g * math.log(g) for g in groups.values() if g > 0),
+            "normalised_entropy": known["group_entropy"],
             "word_end_mass": mass,
         }
 
@@ -139,7 +163,7 @@ class Naive:
         e = self.E[token]
         return {
             "rank": 1 + sum(v > z[token] for v in z),
-            "probability": math.exp(self.log_p(z)[token]),
+            "probability": math.exp(self.log_p(prefix)[token]),
             "cosine_similarity": cosine(h, e),
             "correlation": float(np.corrcoef(h, e)[0, 1]),
         }
