@@ -21,8 +21,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
 import soundfile  # noqa: F401  (here, so that no child has to import it)
-
-import audiogram.sound
 from audiogram.corpus import files, mask_corpus, open_corpus, run_stage
 
 SCHEMA = pa.schema([("id", pa.string()), ("samples", pa.int64()), ("text", pa.string())])
@@ -112,6 +110,7 @@ def main(stage: str, source: str, base: Path, moments: str) -> None:
         report.write_text(str(events()))
         return 0
 
+    pa.array([{"id": "a"}])  # makes pyarrow look for pandas once, not in every child
     if stage == "mask":  # compile once, before the forks
         import audiogram
 

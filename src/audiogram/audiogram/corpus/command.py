@@ -73,6 +73,12 @@ def mask(
 ) -> None:
     """Write a corpus as it is heard through one or more conditions.
 
+    \b
+    Examples:
+      audiogram mask recordings/
+      audiogram mask recordings/ masked --condition hfloss --workers 4
+      audiogram mask recordings/ --text-pattern '(?P<text>\\d)_(?P<speaker>[a-z]+)_(?P<take>\\d+)'
+
     Every condition gets a folder OUT_BASE_NAME of Parquet files that `datasets.load_dataset` reads. Stopped in any
     way, the same command goes on where it was. Bad clips never stop it: they are in OUT_BASE_NAME/failures.
     """

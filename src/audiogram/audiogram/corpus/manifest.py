@@ -13,7 +13,16 @@ from audiogram.corpus.files import cannot_write, write_whole
 from audiogram.corpus.layout import MANIFEST, README, Part, plan_parts
 from audiogram.errors import InputError, WorkError
 
-__all__ = ["is_complete", "library_versions", "prepare_out", "read_manifest", "stage_parts", "sweep", "write_card"]
+__all__ = [
+    "is_complete",
+    "library_versions",
+    "prepare_out",
+    "read_manifest",
+    "stage_manifests",
+    "stage_parts",
+    "sweep",
+    "write_card",
+]
 
 # Where the results were computed with other versions of these, the parts would not fit together; other libraries
 # are recorded only.
@@ -82,6 +91,32 @@ def library_versions(extra: Iterable[str] = ()) -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:  # run from the sources: the import still knows
             found[name] = str(getattr(__import__(name), "__version__", "unknown"))
     return found
+
+
+def stage_manifests(
+    name: str,
+    options: Mapping[str, Any],
+    corpus: Mapping[str, Any],
+    rows: Mapping[str, int],
+    rows_per_part: int,
+    schemas: Mapping[str, Any] | None,
+    extra: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None,
+    versions: Mapping[str, str] | None,
+    count: int,
+) -> list[dict[str, Any]]:
+    """Build the manifest of each output folder: nothing in it depends on when, where or in how many processes."""
+    extras = [extra or {}] * count if extra is None or isinstance(extra, Mapping) else list(extra)
+    if len(extras) != count:
+        raise InputError(f"{len(extras)} manifests for {count} output folders.")
+    common = {
+        "stage": name,
+        "options": dict(options),
+        "plan": {"rows": dict(rows), "rows_per_part": rows_per_part},
+        "tables": list(schemas) if schemas else ["data"],
+        "input": dict(corpus),
+    }
+    last = {"versions": {**library_versions(), **(versions or {})}}
+    return [{**common, **more, **last} for more in extras]
 
 
 def prepare_out(out: Path, manifest: Mapping[str, Any]) -> None:

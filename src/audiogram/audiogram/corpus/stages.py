@@ -21,9 +21,9 @@ from audiogram.corpus.layout import FAILURES, Part, Shard, plan_parts
 from audiogram.corpus.manifest import (
     Card,
     is_complete,
-    library_versions,
     prepare_out,
     read_manifest,
+    stage_manifests,
     stage_parts,
     sweep,
     write_card,
@@ -142,7 +142,9 @@ def run_stage(
     _check(folders, workers, max_failures, corpus)
     share = Shard.parse(shard)
     rows = _rows(corpus, splits)
-    manifests = _manifests(name, options, corpus, rows, rows_per_part, schemas, extra_manifest, versions, len(folders))
+    manifests = stage_manifests(
+        name, options, corpus.describe(), rows, rows_per_part, schemas, extra_manifest, versions, len(folders)
+    )
     for out, manifest in zip(folders, manifests, strict=True):
         prepare_out(out, manifest)
         write_card(out, manifest, readme)
@@ -275,31 +277,6 @@ def _rows(corpus: Corpus, splits: Sequence[str] | None) -> dict[str, int]:
     if not sum(rows.values()):
         raise InputError(f"no clips to work on in {corpus.root}, splits {', '.join(rows) or 'none'}.")
     return rows
-
-
-def _manifests(
-    name: str,
-    options: Mapping[str, Any],
-    corpus: Corpus,
-    rows: Mapping[str, int],
-    rows_per_part: int,
-    schemas: Mapping[str, Any] | None,
-    extra: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None,
-    versions: Mapping[str, str] | None,
-    count: int,
-) -> list[dict[str, Any]]:
-    extras = [extra or {}] * count if extra is None or isinstance(extra, Mapping) else list(extra)
-    if len(extras) != count:
-        raise InputError(f"{len(extras)} manifests for {count} output folders.")
-    common = {
-        "stage": name,
-        "options": dict(options),
-        "plan": {"rows": dict(rows), "rows_per_part": rows_per_part},
-        "tables": list(schemas) if schemas else ["data"],
-        "input": corpus.describe(),
-    }
-    last = {"versions": {**library_versions(), **(versions or {})}}
-    return [{**common, **more, **last} for more in extras]
 
 
 def _failed(out: Path, part: Part) -> int:

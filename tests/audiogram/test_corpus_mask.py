@@ -1,0 +1,233 @@
+"""Masked corpora: the right sound, every column, every bad clip accounted for."""
+
+from __future__ import annotations
+
+import inspect
+import io
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import soundfile
+import typer
+from audiogram.console import run_app
+from audiogram.corpus import SplitRule, command, read_manifest
+from audiogram.errors import InputError, WorkError
+
+import audiogram
+from audiogram import Audiogram, Condition, mask_corpus, open_corpus
+
+NAMES = ("normal", "lfloss", "hfloss")
+
+
+def noise(samples: int, seed: int = 0) -> np.ndarray:
+    return (0.1 * np.random.default_rng(seed).normal(size=samples)).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def speech(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("speech")
+    for number in range(9):
+        split = folder / ("test" if number % 3 == 0 else "train")
+        split.mkdir(exist_ok=True)
+        rate = (16_000, 48_000, 22_050)[number % 3]
+        soundfile.write(split / f"{number}_anna.flac", noise(rate // 5 + number, number), rate, subtype="PCM_24")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def masked(speech: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    base = tmp_path_factory.mktemp("masked") / "speech"
+    return mask_corpus(speech, base, rows_per_part=4, text_pattern=r"(?P<text>\d)_(?P<speaker>\w+)")
+
+
+def failures(folder: Path) -> dict[str, str]:
+    rows = pa.concat_tables(pq.read_table(path) for path in sorted((folder / "failures").iterdir())).to_pylist()
+    return {row["id"]: row["error"] for row in rows}
+
+
+def test_every_condition_has_its_folder(masked: dict[str, Path]) -> None:
+    assert {name: path.name for name, path in masked.items()} == {name: f"speech_{name}" for name in NAMES}
+
+
+def test_a_written_clip_is_the_condition_on_the_fly(speech: Path, masked: dict[str, Path]) -> None:
+    source = open_corpus(speech)
+    for name, folder in masked.items():
+        corpus = open_corpus(folder)
+        assert corpus.splits == ("train", "test")
+        for split in corpus.splits:
+            for before, after in zip(source.read(split), corpus.read(split), strict=True):
+                assert before.id == after.id
+                x, rate = before.audio()
+                x = audiogram.resample(x, rate, 16_000)
+                y, rate = after.audio()
+                assert rate == 16_000
+                assert np.abs(audiogram.condition(name)(x, 16_000) - y).max() <= 2**-23
+
+
+def test_columns_and_condition_are_kept(masked: dict[str, Path]) -> None:
+    corpus = open_corpus(masked["hfloss"])
+    assert corpus.columns == ("speaker",)
+    assert {row["text"] for split in corpus.splits for row in corpus.rows(split)} == set("012345678")
+    assert corpus.manifest is not None
+    assert Condition.from_dict(corpus.manifest["condition"]) == audiogram.condition("hfloss")
+    assert corpus.manifest["plugin"]["distribution"] == "audiogram"
+    assert corpus.describe()["upstream"]["condition"]["name"] == "hfloss"
+
+
+def test_datasets_loads_it_with_an_audio_feature(masked: dict[str, Path], tmp_path: Path) -> None:
+    import datasets
+
+    loaded = datasets.load_dataset(str(masked["lfloss"]), cache_dir=str(tmp_path))
+    assert {split: rows.num_rows for split, rows in loaded.items()} == {"train": 6, "test": 3}
+    assert loaded["train"].features["audio"] == datasets.Audio(sampling_rate=16_000)
+    assert list(loaded["train"].features) == ["id", "audio", "text", "speaker"]
+    row = loaded["test"].cast_column("audio", datasets.Audio(decode=False))[0]
+    x, rate = soundfile.read(io.BytesIO(row["audio"]["bytes"]))
+    assert rate == 16_000
+    assert np.abs(x).max() == pytest.approx(1, abs=2**-22)
+    assert soundfile.info(io.BytesIO(row["audio"]["bytes"])).subtype == "PCM_24"
+
+
+def test_a_masked_corpus_can_be_divided_and_masked_again(masked: dict[str, Path], tmp_path: Path) -> None:
+    corpus = open_corpus(masked["normal"], split=SplitRule("text", ["1", "2"], 0.0))
+    again = mask_corpus(corpus, tmp_path / "again", ["normal"])["normal"]
+    assert sorted(row["text"] for row in open_corpus(again).rows("test")) == ["1", "2"]
+    assert read_manifest(again)["input"]["upstream"]["stage"] == "mask"
+
+
+def test_workers_and_shards_and_grouping_change_no_byte(speech: Path, masked: dict[str, Path], tmp_path: Path) -> None:
+    given = {"rows_per_part": 4, "text_pattern": r"(?P<text>\d)_(?P<speaker>\w+)"}
+    for index in (1, 0):
+        mask_corpus(speech, tmp_path / "speech", ["hfloss", "normal"], shard=(index, 2), **given)
+    mask_corpus(speech, tmp_path / "speech", workers=2, **given)  # adds lfloss
+    for name, folder in masked.items():
+        other = tmp_path / f"speech_{name}"
+        files = {str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file()}
+        assert files == {str(p.relative_to(other)) for p in other.rglob("*") if p.is_file()}
+        assert all((folder / file).read_bytes() == (other / file).read_bytes() for file in files)
+
+
+def test_an_unfinished_corpus_is_not_a_source(speech: Path, tmp_path: Path) -> None:
+    folder = mask_corpus(speech, tmp_path / "s", ["normal"], rows_per_part=2, shard="0/2")["normal"]
+    with pytest.raises(InputError, match="is not finished"):
+        open_corpus(folder)
+
+
+def test_every_bad_clip_is_a_failure_with_its_reason(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    for number in range(3):
+        soundfile.write(source / f"good{number}.wav", noise(2000), 16_000)
+    soundfile.write(source / "stereo.wav", np.stack([noise(2000, 1), noise(2000, 2)], axis=1), 16_000)
+    soundfile.write(source / "one.wav", np.array([0.5]), 48_000)
+    soundfile.write(source / "zero.wav", np.zeros(0), 16_000)
+    soundfile.write(source / "silent.wav", np.zeros(2000), 16_000)
+    soundfile.write(source / "long.wav", noise(8000 * 3), 8_000)
+    soundfile.write(source / "inf.wav", np.array([0.1, np.inf, 0.1]), 16_000, subtype="FLOAT")
+    soundfile.write(source / "nan.wav", np.array([0.1, np.nan, 0.1]), 16_000, subtype="FLOAT")
+    (source / "empty.wav").write_bytes(b"")
+    (source / "noise.mp3").write_bytes(np.random.default_rng(0).bytes(3000))
+    (source / "cut.flac").write_bytes((source / "good0.wav").read_bytes()[:30])
+    (source / "folder.wav").mkdir()
+    folder = mask_corpus(source, tmp_path / "out", ["lfloss"], max_failures=1, max_seconds=2.5)["lfloss"]
+    kept = open_corpus(folder).ids("train")
+    failed = failures(folder)
+    bad = {"zero", "silent", "long", "inf", "nan", "empty", "noise", "cut"}
+    assert bad <= set(failed)
+    assert set(kept) | set(failed) == {"good0", "good1", "good2", "stereo", "one", *bad}
+    assert {"good0", "good1", "good2", "stereo"} <= set(kept)
+    assert "silent" in failed["silent"]
+    assert "2.5 s" in failed["long"]
+
+
+def test_silence_stays_silence_where_nothing_is_normalised(tmp_path: Path) -> None:
+    (tmp_path / "source").mkdir()
+    soundfile.write(tmp_path / "source" / "silent.wav", np.zeros(2000), 16_000)
+    plain = Condition("plain", audiogram.preset("hfloss"))
+    folders = mask_corpus(tmp_path / "source", tmp_path / "out", [plain, "normal"], max_failures=1)
+    x, _ = next(open_corpus(folders["plain"]).read("train")).audio()
+    assert len(x) == 2000
+    assert not x.any()
+    assert list(failures(folders["normal"])) == ["silent"]
+
+
+def test_nothing_is_clipped_or_silenced_by_the_format(tmp_path: Path) -> None:
+    (tmp_path / "source").mkdir()
+    soundfile.write(tmp_path / "source" / "w.wav", noise(2000), 16_000)
+    loud = Condition("loud", Audiogram([1000], [-40]))
+    faint = Condition("faint", Audiogram([1000], [130]))
+    folders = mask_corpus(tmp_path / "source", tmp_path / "out", [loud, faint], max_failures=1, format="flac16")
+    assert "would clip" in failures(folders["loud"])["w"]
+    assert "would become silence" in failures(folders["faint"])["w"]
+    assert all("--format wav32f" in failures(folder)["w"] for folder in folders.values())
+    folders = mask_corpus(tmp_path / "source", tmp_path / "float", [loud, faint], format="wav32f")
+    for condition in (loud, faint):
+        x, _ = next(open_corpus(tmp_path / "source").read("train")).audio()
+        y, _ = next(open_corpus(folders[condition.name]).read("train")).audio()
+        np.testing.assert_array_equal(y, condition(x, 16_000))
+
+
+def test_other_options_are_refused(speech: Path, masked: dict[str, Path]) -> None:
+    base = masked["normal"].parent / "speech"
+    with pytest.raises(InputError, match="sample_rate is 16000 there and 8000 now"):
+        mask_corpus(speech, base, rows_per_part=4, sample_rate=8000, text_pattern=r"(?P<text>\d)_(?P<speaker>\w+)")
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"conditions": ["hflos"]}, "Did you mean 'hfloss'"),
+        ({"conditions": ["normal", "normal"]}, "given 2 times"),
+        ({"format": "mp3"}, "mp3"),
+        ({"sample_rate": 0}, "0"),
+        ({"splits": ["dev"]}, "no split 'dev'; it has train, test"),
+        ({"workers": 0}, "--workers 0"),
+        ({"max_failures": 5}, "share between 0 and 1"),
+        ({"max_seconds": 0}, "--max-seconds"),
+        ({"shard": "3/2"}, "shard 3/2"),
+    ],
+)
+def test_a_wrong_call_is_refused_before_anything_is_written(speech: Path, tmp_path: Path, given, said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        mask_corpus(speech, tmp_path / "out", **given)
+    assert not list(tmp_path.iterdir())
+
+
+def test_too_many_failures_end_with_exit_1(tmp_path: Path) -> None:
+    (tmp_path / "source").mkdir()
+    (tmp_path / "source" / "w.wav").write_bytes(b"")
+    with pytest.raises(WorkError, match="more than --max-failures"):
+        mask_corpus(tmp_path / "source", tmp_path / "out")
+
+
+@pytest.fixture
+def app() -> typer.Typer:
+    app = typer.Typer()
+    app.command("mask")(command.mask)
+    return app
+
+
+def test_the_command(app: typer.Typer, speech: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    base = tmp_path / "out"
+    options = {"--condition": "hfloss", "--splits": "test", "--max-samples": "2", "--log-level": "warning"}
+    options |= {"--text-pattern": r"(?P<text>\d)_(?P<speaker>\w+)", "--text-map": "0=zero"}
+    arguments = [str(speech), str(base), *(word for pair in options.items() for word in pair)]
+    assert run_app(app, arguments) == 0
+    assert f"hfloss: {base}_hfloss" in capsys.readouterr().out
+    corpus = open_corpus(f"{base}_hfloss")
+    assert corpus.splits == ("test",)
+    assert corpus.count("test") == 2
+    assert run_app(app, [*arguments, "--format", "flac16"]) == 2
+    assert 'format is "flac24" there and "flac16" now' in capsys.readouterr().err
+    assert run_app(app, [str(tmp_path / "nowhere")]) == 2
+    assert run_app(app, [str(speech), str(base), "--text-map", "0"]) == 2
+    assert run_app(app, [str(speech), str(base), "--test", "anna"]) == 2
+
+
+def test_the_command_has_every_option_of_the_function() -> None:
+    renamed = {"conditions": "condition", "format": "sound_format", "split": "split_column"}
+    wanted = {renamed.get(name, name) for name in inspect.signature(mask_corpus).parameters}
+    assert wanted <= set(inspect.signature(command.mask).parameters)
