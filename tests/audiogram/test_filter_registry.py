@@ -6,11 +6,11 @@ import sys
 import textwrap
 
 import pytest
-
-from audiogram import Audiogram, get_filter, list_filters, preset
 from audiogram.errors import FilterPluginError, InputError
 from audiogram.filters.registry import filter_info, resolve_options
 from audiogram.listening import Condition
+
+from audiogram import Audiogram, get_filter, list_filters, preset
 
 FILTER = """
 class Quiet:
@@ -197,3 +197,46 @@ def test_literals_and_values_are_checked_by_the_built_in_filter():
         resolve_options("attenuation", {"interpolation": "log"})
     with pytest.raises(InputError, match="even number"):
         Condition("c", Audiogram([1000], [10]), options={"n_fft": 1001})
+
+
+LIMITER = """
+import numpy as np
+class Limiter:
+    '''Sound above 80 dB SPL (RMS of the clip) is heard at a tenth.'''
+    linear, level_dependent, adds_noise = False, True, False
+    def __init__(self, audiogram, *, sample_rate, level):
+        self.level = level
+    def __call__(self, x):
+        level = self.level + 20 * np.log10(np.sqrt(np.mean(np.square(x), axis=-1, keepdims=True)))
+        return np.where(level > 80, 0.1 * x, x)
+"""
+
+
+def test_level_dependent_filters_hear_the_level_of_the_condition(install):
+    import numpy as np
+
+    install("limiter = {module}:Limiter", LIMITER)
+    with pytest.raises(InputError, match=r"depends on level; give level"):
+        Condition("c", preset("normal"), "limiter")
+    tone = np.sin(np.arange(16_000.0))
+    batch = np.stack([tone, 1e-4 * tone])
+    # every clip's speech is presented at the level, whatever its digital scale, and that scale comes back
+    soft = Condition("soft", preset("normal"), "limiter", level={"speech_dbspl": 65})
+    loud = Condition("loud", preset("normal"), "limiter", level={"speech_dbspl": 85})
+    np.testing.assert_allclose(soft(batch, 16_000), batch, rtol=1e-12)
+    np.testing.assert_allclose(loud(batch, 16_000), 0.1 * batch, rtol=1e-12)
+    # full scale fixed: the digital scale decides; the tone lies 3 dB below it
+    fixed = Condition("fixed", preset("normal"), "limiter", level={"full_scale_dbspl": 100})
+    np.testing.assert_allclose(fixed(batch, 16_000), [0.1 * tone, 1e-4 * tone], rtol=1e-12)
+    both = Condition("both", preset("normal"), "limiter", level={"full_scale_dbspl": 100, "speech_dbspl": 65})
+    rms = np.sqrt(np.mean(np.square(both(batch, 16_000)), axis=-1))
+    np.testing.assert_allclose(100 + 20 * np.log10(rms), 65, atol=1e-6)
+
+
+def test_conformance_checks_level_dependent_plugins(install):
+    from audiogram.filters import conformance
+
+    install("limiter = {module}:Limiter", LIMITER)
+    conformance.declares_itself("limiter")
+    with pytest.raises(AssertionError, match="50 and 100 dB SPL give the same"):
+        conformance.depends_on_level_as_declared("limiter")  # its sound lies below 80 dB SPL either way

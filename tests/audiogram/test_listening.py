@@ -1,5 +1,6 @@
 """Conditions: the published three against librosa, records of them, level, noise and normalisation."""
 
+import itertools
 import json
 import pickle
 import subprocess
@@ -9,10 +10,10 @@ import librosa
 import numpy as np
 import pytest
 import torch
-
-from audiogram import Audiogram, Condition, apply_conditions, condition, conditions, preset, sound
 from audiogram.errors import InputError
 from audiogram.levels import active_rms
+
+from audiogram import Audiogram, Condition, apply_conditions, condition, conditions, preset, sound
 
 RATE = 16_000
 THREE = ["normal", "lfloss", "hfloss"]
@@ -183,7 +184,7 @@ def test_speech_shaped_noise_has_the_spectrum_of_the_speech():
     added = one(x, RATE) - x
     spectra = [np.abs(np.fft.rfft(s)) ** 2 for s in (x, added)]
     edges = np.array([100, 300, 1000, 3000, 6000]) * 3  # bins of 1/3 Hz
-    speech, masker = (np.array([s[a:b].sum() for a, b in zip(edges, edges[1:], strict=False)]) for s in spectra)
+    speech, masker = (np.array([s[a:b].sum() for a, b in itertools.pairwise(edges)]) for s in spectra)
     bands = 10 * np.log10(masker / masker.sum()) - 10 * np.log10(speech / speech.sum())
     assert np.abs(bands).max() < 2  # dB
     assert 10 * np.log10(masker[0] / masker[-1]) > 10  # and it is far from white

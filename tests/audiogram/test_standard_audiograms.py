@@ -1,10 +1,10 @@
 """Presets, and audiograms as text."""
 
 import pytest
-
-from audiogram import preset, presets
 from audiogram.errors import InputError
 from audiogram.standard_audiograms import parse_audiogram
+
+from audiogram import preset, presets
 
 
 def test_presets_of_the_study():
@@ -13,7 +13,7 @@ def test_presets_of_the_study():
     assert preset("lfloss").thresholds == tuple(reversed(preset("hfloss").thresholds))
     assert [preset(name).pta() for name in presets()] == [10, 47.5, 62.5]
     assert [preset(name).grade() for name in presets()] == ["normal", "moderate", "moderately severe"]
-    with pytest.raises(InputError, match="unknown preset 'hflos'. Did you mean 'hfloss'"):
+    with pytest.raises(InputError, match=r"unknown preset 'hflos'\. Did you mean 'hfloss'"):
         preset("hflos")
 
 
