@@ -116,7 +116,7 @@ def distribution_chart(comparison: Comparison, order: Sequence[str]) -> go.Figur
                 hovertemplate="rank ≤ %{x:.1f}: %{y:.0f} %<extra>" + label + "</extra>", row=1, col=2,
             )  # fmt: skip
     figure.update_yaxes(title="Surprisal (bits)", rangemode="tozero", row=1, col=1)
-    figure.update_xaxes(title="Mean rank of the word's tokens (1 = first choice)", type="log", dtick="D2", row=1, col=2)
+    figure.update_xaxes(title="Mean rank of its tokens (1 = first choice)", type="log", dtick="D2", row=1, col=2)
     figure.update_yaxes(title="Recordings at or below (%)", range=[0, 102], row=1, col=2)
     figure.update_layout(
         height=460, violinmode="overlay", violingap=0, dragmode=False, margin={"l": 60, "r": 20, "t": 50, "b": 110},

@@ -18,8 +18,10 @@
   }
   paint(current());
   dark.addEventListener("change", () => paint(current()));
-  addEventListener("beforeprint", () => paint("light"));
-  addEventListener("afterprint", () => paint(current()));
+  // Paper: light colours, and no wider than an A4 or letter page.
+  const fit = (size) => { for (const div of plots) if (div.layout) Plotly.relayout(div, size(div)); };
+  addEventListener("beforeprint", () => { paint("light"); fit((div) => ({ width: Math.min(div.clientWidth, 690) })); });
+  addEventListener("afterprint", () => { paint(current()); fit(() => ({ autosize: true, width: null })); });
 
   for (const button of document.querySelectorAll("[data-download]")) {
     button.addEventListener("click", () => {
