@@ -269,6 +269,23 @@ def test_killed_in_the_middle_and_started_again_it_ends_with_the_same_bytes(mode
     assert digests(resumed) == digests(whole)
 
 
+@pytest.mark.parametrize(("vectors", "top_k"), [("none", 7), ("greedy", 0), ("both", 10_000)])
+def test_what_is_kept_is_an_option(probe, speech, tmp_path, vectors, top_k):
+    options = {**OPTIONS, "vectors": vectors, "top_k": top_k}
+    run = load_probes(probe_corpus(speech, tmp_path / "run", model=probe, **options))
+    if vectors == "none":
+        assert run.tokens["vector_row"].isna().all()
+        with pytest.raises(InputError, match="kept no vectors"):
+            _ = run.hidden
+    else:
+        rows = run.tokens["vector_row"].dropna()
+        assert run.hidden.shape == (len(rows), 24)
+        assert (
+            run.top_k.ids.shape == run.top_k.log_probabilities.shape == (len(rows), min(top_k, len(probe.vocabulary)))
+        )
+    assert len(run.clips) == 12
+
+
 def test_columns_of_the_source_do_not_hide_those_of_the_probe():
     assert tables.source_columns(["id", "text", "audio", "speaker", "correct", "source_correct"]) == {
         "speaker": "speaker", "correct": "source_correct", "source_correct": "source_source_correct",

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from audiogram.errors import InputError
+from audiogram.errors import AudiogramWarning, InputError
 from transformers import WhisperFeatureExtractor
 from whisperprobe.features import log_mel
 from whisperprobe.probing import tables
@@ -285,6 +285,14 @@ def broken(folder, tmp_path, *, without=(), config=None):
 def test_a_folder_that_is_no_whisper_says_why(folder, tmp_path, change, said):
     with pytest.raises(InputError, match=said):
         Probe.from_pretrained(broken(folder, tmp_path, **change))
+
+
+def test_without_a_generation_config_it_warns_and_asks_the_tokenizer(folder, tmp_path, probe):
+    copy = broken(folder, tmp_path, without=["generation_config.json"])
+    with pytest.warns(AudiogramWarning, match="no token is suppressed"):
+        bare = Probe.from_pretrained(copy)
+    assert bare.prompt == probe.prompt
+    assert bare.suppression.always == ()
 
 
 def test_damaged_weights_say_so(folder, tmp_path):

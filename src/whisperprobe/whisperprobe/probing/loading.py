@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from audiogram.errors import InputError, unknown_name
+from audiogram.errors import AudiogramWarning, InputError, unknown_name
 
 __all__ = ["Checkpoint", "choose_device", "choose_dtype", "hashes", "load_checkpoint"]
 
@@ -169,6 +170,13 @@ def _check_folder(folder: Path) -> None:
         raise InputError(
             f"{folder} has no tokenizer (tokenizer.json, or vocab.json with merges.txt). "
             "Save the model's own beside it with tokenizer.save_pretrained."
+        )
+    if not (folder / "generation_config.json").is_file():
+        warnings.warn(
+            f"{folder} has no generation_config.json: no token is suppressed in decoding, and the prompt follows from "
+            "the tokenizer alone. Copy the file from the model it was trained from.",
+            AudiogramWarning,
+            stacklevel=4,
         )
 
 

@@ -80,7 +80,11 @@ CLIPS = pa.schema(
         ("semantic_density", pa.float64()),
     ]
 )
-"""One row per clip; behind these stand the columns of the source."""
+"""One row per clip; behind these stand the columns of the source.
+
+`n_tokens` counts the greedy text tokens, over which `log_probability` (joint) and all columns from `mean_rank` on are
+pooled: without punctuation, timestamps and the end token. The columns that begin with `word_`, and
+`prefix_log_probability`, are those of the forced ground truth."""
 
 DECODINGS = pa.array(["greedy", "forced"])
 
