@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from audiogram.errors import InputError
 
 __all__ = ["Decoded", "Suppression", "at_least_float32", "encode", "greedy_decode", "room_for_text"]
 
@@ -33,20 +32,16 @@ class Suppression:
 
     @classmethod
     def of(cls, generation_config: Any, size: int) -> Suppression:
-        """Read the suppression of a checkpoint; ids outside the vocabulary are refused.
+        """Read the suppression of a checkpoint.
 
-        The prompt is all that is forced: `forced_decoder_ids`, the older way to write it, is superseded by it, as in
-        transformers.
+        Ids outside the vocabulary can never be chosen and are left out: `WhisperConfig` names two of OpenAI's by
+        default, whatever the vocabulary. The prompt is all that is forced: `forced_decoder_ids`, the older way to
+        write it, is superseded by it, as in transformers.
         """
         lists = {}
         for name in ("suppress_tokens", "begin_suppress_tokens"):
-            ids = sorted({int(i) for i in getattr(generation_config, name, None) or ()})
-            if ids and not (ids[0] >= 0 and ids[-1] < size):
-                raise InputError(
-                    f"the generation config's {name} names token {ids[0] if ids[0] < 0 else ids[-1]}, but the model "
-                    f"has tokens 0 to {size - 1}. It comes from another checkpoint; save the model's own."
-                )
-            lists[name] = tuple(ids)
+            ids = {int(i) for i in getattr(generation_config, name, None) or ()}
+            lists[name] = tuple(sorted(i for i in ids if 0 <= i < size))
         return cls(
             lists["suppress_tokens"], tuple(sorted({*lists["suppress_tokens"], *lists["begin_suppress_tokens"]}))
         )

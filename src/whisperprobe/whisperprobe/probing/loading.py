@@ -173,8 +173,8 @@ def _check_folder(folder: Path) -> None:
         )
     if not (folder / "generation_config.json").is_file():
         warnings.warn(
-            f"{folder} has no generation_config.json: no token is suppressed in decoding, and the prompt follows from "
-            "the tokenizer alone. Copy the file from the model it was trained from.",
+            f"{folder} has no generation_config.json: what is suppressed in decoding follows from config.json, and the "
+            "prompt from the tokenizer. Copy the file from the model it was trained from.",
             AudiogramWarning,
             stacklevel=4,
         )
