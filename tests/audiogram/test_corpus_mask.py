@@ -143,6 +143,46 @@ def test_every_bad_clip_is_a_failure_with_its_reason(tmp_path: Path) -> None:
     assert "2.5 s" in failed["long"]
 
 
+def mutated(rng: np.random.Generator, encoded: bytes) -> bytes:
+    """Cut, flip bits in the header, overwrite anywhere, double, or replace by noise."""
+    data = bytearray(encoded)
+    kind = rng.integers(5)
+    if kind == 0:
+        return bytes(data[: rng.integers(len(data))])
+    if kind == 1:
+        for _ in range(rng.integers(1, 20)):
+            data[rng.integers(min(len(data), 200))] ^= 1 << rng.integers(8)
+    elif kind == 2:
+        for _ in range(rng.integers(1, 200)):
+            data[rng.integers(len(data))] = rng.integers(256)
+    elif kind == 3:
+        return bytes(data + data)
+    else:
+        return rng.bytes(rng.integers(1, 4000))
+    return bytes(data)
+
+
+@pytest.mark.parametrize("count", [200, pytest.param(10_000, marks=pytest.mark.exhaustive)])
+def test_damaged_files_are_all_accounted_for(tmp_path: Path, count: int) -> None:
+    rng = np.random.default_rng(0)
+    kinds = {"wav": "WAV", "flac": "FLAC", "ogg": "OGG", "mp3": "MP3", "aiff": "AIFF", "au": "AU", "w64": "W64"}
+    whole = {}
+    for ending, kind in kinds.items():
+        buffer = io.BytesIO()
+        soundfile.write(buffer, noise(6000), 16_000, format=kind)
+        whole[ending] = buffer.getvalue()
+    (tmp_path / "source").mkdir()
+    for number in range(count):
+        ending, wrong = rng.choice(list(kinds), 2)
+        name = f"{number}.{ending if rng.random() < 0.8 else wrong}"
+        (tmp_path / "source" / name).write_bytes(mutated(rng, whole[ending]))
+    folder = mask_corpus(tmp_path / "source", tmp_path / "out", ["hfloss"], max_failures=1)["hfloss"]
+    kept, failed = open_corpus(folder).ids("train"), failures(folder)
+    assert len(kept) + len(failed) == count
+    assert not set(kept) & set(failed)
+    assert all(np.isfinite(clip.audio()[0]).all() for clip in open_corpus(folder).read("train"))
+
+
 def test_silence_stays_silence_where_nothing_is_normalised(tmp_path: Path) -> None:
     (tmp_path / "source").mkdir()
     soundfile.write(tmp_path / "source" / "silent.wav", np.zeros(2000), 16_000)

@@ -300,3 +300,15 @@ def test_bad_sound_says_what_is_wrong(tmp_path: Path) -> None:
     for id, clip in clips.items():
         with pytest.raises(InputError, match=said[id]):
             clip.audio()
+
+
+def test_a_folder_of_two_minds_is_refused(tmp_path: Path) -> None:
+    parquet(tmp_path / "both" / "train.parquet", 2)
+    sound(tmp_path / "both" / "a.wav")
+    with pytest.raises(InputError, match="holds both audio files and Parquet"):
+        open_corpus(tmp_path / "both")
+    (tmp_path / "study" / "corpus_normal" / "data").mkdir(parents=True)
+    parquet(tmp_path / "study" / "corpus_normal" / "data" / "train-00000-of-00001.parquet", 2)
+    (tmp_path / "study" / "corpus_normal" / "manifest.json").write_text("{}")
+    with pytest.raises(InputError, match=r"no corpus itself but holds the output of a stage, .*corpus_normal"):
+        open_corpus(tmp_path / "study")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import pyarrow as pa
@@ -256,12 +257,16 @@ def test_a_left_over_lock_file_does_not_block(speech: Path, tmp_path: Path) -> N
     assert not stale.exists()
 
 
+def full(*args: object, **kw: object) -> IO[bytes]:
+    return Path("/dev/full").open("wb")
+
+
 def test_a_full_disk_is_an_error_that_loses_nothing(speech: Path, tmp_path: Path, monkeypatch) -> None:
     run(speech, tmp_path / "whole")
     run(speech, tmp_path / "out", shard="0/2")
     before = contents(tmp_path / "out")
     with monkeypatch.context() as patched:
-        patched.setattr(files, "open", lambda *args, **kw: Path("/dev/full").open("wb"), raising=False)
+        patched.setattr(files, "open", full, raising=False)
         with pytest.raises(WorkError, match="No space left on device"):
             run(speech, tmp_path / "out")
     assert contents(tmp_path / "out") == before

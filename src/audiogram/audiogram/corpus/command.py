@@ -28,7 +28,7 @@ def mask(
         str | None, typer.Option("--shard", metavar="I/N", help="Only the parts I modulo N, I from 0: one per task.")
     ] = None,
     splits: Annotated[
-        list[str] | None, typer.Option("--splits", metavar="NAME", help="A split; may be repeated. Default: all.")
+        list[str] | None, typer.Option("--splits", metavar="NAME", help="Splits, with commas between. Default: all.")
     ] = None,
     max_samples: Annotated[
         int | None, typer.Option("--max-samples", metavar="N", help="A seeded sample of N clips of every split.")
@@ -97,7 +97,7 @@ def mask(
         condition or None,
         workers=workers,
         shard=shard,
-        splits=splits or None,
+        splits=[name for names in splits for name in names.split(",") if name] if splits else None,
         max_samples=max_samples,
         sample_rate=sample_rate,
         format=sound_format,

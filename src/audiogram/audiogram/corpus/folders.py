@@ -15,7 +15,7 @@ from audiogram.corpus.clips import Clip
 from audiogram.corpus.naming import TextRule, split_of
 from audiogram.errors import InputError, WorkError
 
-__all__ = ["AUDIO_ENDINGS", "Folder"]
+__all__ = ["AUDIO_ENDINGS", "Folder", "has_audio"]
 
 # Not all of these can be decoded; those that cannot end as failures, not unseen.
 AUDIO_ENDINGS = frozenset(
@@ -136,6 +136,11 @@ class FolderReader:
                 f"the source {self.root} has vanished. Bring it back (is the disk mounted?) and start the same command "
                 "again: finished parts stay."
             )
+
+
+def has_audio(root: Path) -> bool:
+    """Whether any audio file lies in `root`."""
+    return bool(_walk(root)[0])
 
 
 def _walk(root: Path) -> tuple[dict[str, tuple[int, int]], list[str]]:

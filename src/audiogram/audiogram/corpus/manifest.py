@@ -208,15 +208,15 @@ def _bytes(manifest: Mapping[str, Any]) -> bytes:
 
 
 def _refuse_differences(out: Path, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
-    differences = list(_differences({k: v for k, v in old.items() if k != "versions"},
-                                    {k: v for k, v in new.items() if k != "versions"}))  # fmt: skip
-    versions = {name: (old.get("versions", {}).get(name), version) for name, version in new.get("versions", {}).items()}
-    changed = {name: pair for name, pair in versions.items() if pair[0] != pair[1]}
+    found = list(_differences(old, new))
+    versions = [pair for pair in found if pair[0].startswith(("versions.", "plugin."))]
+    differences = [pair for pair in found if pair not in versions]
     if not is_complete(out):  # a finished folder stays what it is; an unfinished one must not become a mixture
-        differences += [(f"versions.{name}", *changed[name]) for name in changed if name not in _RECORDED]
-        for name, (was, now) in changed.items():
-            if name in _RECORDED:
-                _log.warning("%s was begun with %s %s and goes on with %s.", out, name, was, now)
+        for key, was, now in versions:
+            if key.removeprefix("versions.") in _RECORDED:
+                _log.warning("%s was begun with %s %s and goes on with %s.", out, key, was, now)
+            else:
+                differences.append((key, was, now))
     if differences:
         said = "; ".join(f"{key} is {_short(was)} there and {_short(now)} now" for key, was, now in differences[:4])
         more = f" (and {len(differences) - 4} more)" if len(differences) > 4 else ""

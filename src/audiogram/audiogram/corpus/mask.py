@@ -176,9 +176,9 @@ class _Mask:
                     if isinstance(heard, Exception):
                         raise heard
                     encoded = self._encode(x, heard, self.conditions[out])
-                except (WorkError, StoppedError):
+                except (WorkError, StoppedError, MemoryError):
                     raise
-                except Exception as error:
+                except Exception as error:  # a filter may raise anything: the clip is a failure, with the reason
                     writer.fail(clip.id, _reason(error), out=out)
                     continue
                 name = clip.id + _ENDINGS.get(self.format, ".wav")
@@ -210,7 +210,7 @@ class _Mask:
                 heard.update(
                     zip([c.name for c in left], apply_conditions(x, self.sample_rate, left, keys=id), strict=True)
                 )
-        except Exception:
+        except Exception:  # one condition failed: one by one shows which, and the others are kept
             for c in left:
                 try:
                     heard[c.name] = c(x, self.sample_rate, keys=id)

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from audiogram.corpus.clips import MAX_SECONDS, Clip
-from audiogram.corpus.folders import Folder
+from audiogram.corpus.folders import Folder, has_audio
 from audiogram.corpus.layout import MANIFEST
 from audiogram.corpus.naming import TextRule
 from audiogram.corpus.selection import SplitRule, draw
@@ -99,6 +99,8 @@ def _backend(root: Path, rule: TextRule) -> _Backend:
     if parquet:
         from audiogram.corpus.tables import ParquetFolder  # pyarrow is loaded only where Parquet is read
 
+        if root.is_dir() and not (root / MANIFEST).is_file() and has_audio(root):
+            raise InputError(f"{root} holds both audio files and Parquet files; give the folder of one of them.")
         return ParquetFolder(root, rule)
     if root.is_file():
         raise InputError(

@@ -278,6 +278,11 @@ def _found_files(root: Path) -> dict[str, list[Path]]:
     for path in sorted(root.rglob("*.parquet")):
         parts = path.relative_to(root).parts
         if not any(part.startswith(".") for part in parts) and parts[0] != FAILURES:
+            stage = next((p for p in path.parents if p.is_relative_to(root) and (p / MANIFEST).is_file()), None)
+            if stage is not None:
+                raise InputError(
+                    f"{root} is no corpus itself but holds the output of a stage, {stage}; give that folder."
+                )
             files.setdefault(_split_name(path, root), []).append(path)
     order = {"train": 0, "validation": 1, "test": 2}
     return dict(sorted(files.items(), key=lambda item: (order.get(item[0], 3), item[0])))
