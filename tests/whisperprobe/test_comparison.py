@@ -300,6 +300,10 @@ def test_bare_paths_are_labelled_from_their_manifests(tmp_path: Path, write_prob
     options = {"model": "somewhere/whisper-small", "condition": {"name": "hfloss"}}
     result = compare([write_probe_run(tmp_path / "a", SMALL, manifest={"options": options})])
     assert result.cells == (("whisper-small", "hfloss"),)
+    masked = {"model": "somewhere/whisper-small", "condition": None, "corpus_condition": {"name": "lfloss"}}
+    result = compare([write_probe_run(tmp_path / "b", SMALL, manifest={"options": masked})])
+    assert result.cells == (("whisper-small", "lfloss"),)
+    assert repr(result) == "<Comparison of whisper-small hearing lfloss: 3 rows>"
 
 
 # Folds
@@ -382,9 +386,24 @@ def test_summary_claims_no_drop_where_there_is_none(tmp_path: Path, write_probe_
         for c in ("normal", "hfloss")
     ]
     text = " ".join(summarise(compare(runs)))
-    assert "a difference that these words do not settle" in text
+    assert "no more and no less" in text
     assert "recovered" not in text
     assert "No word was understood less often under hfloss" in text
+
+
+def test_summary_says_what_the_words_do_not_settle(
+    tmp_path: Path, write_probe_run: Write, synthetic_clips: Make
+) -> None:
+    base = synthetic_clips(0.7, seed=1)
+    other = synthetic_clips(0.7, seed=2)
+    runs = [
+        ProbeRun(write_probe_run(tmp_path / "n", base), "base", "normal"),
+        ProbeRun(write_probe_run(tmp_path / "h", other), "base", "hfloss"),
+    ]
+    result = compare(runs)
+    change = result.paired("correct", ("base", "normal"), ("base", "hfloss"))
+    assert change.low < 0 < change.high
+    assert "a difference that these words do not settle" in " ".join(summarise(result))
 
 
 def test_summary_works_without_base_or_normal(tmp_path: Path, write_probe_run: Write, synthetic_clips: Make) -> None:

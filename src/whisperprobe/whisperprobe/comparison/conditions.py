@@ -170,8 +170,7 @@ def _read(run: ProbeRun | str | Path) -> tuple[ProbeRun, pd.DataFrame, dict[str,
 def _labels(manifest: Mapping[str, Any]) -> tuple[str, str]:
     """Model and condition of a run that came without labels, from its manifest."""
     options = manifest.get("options") or {}
-    corpus = options.get("corpus")
-    heard: Any = options.get("condition") or (corpus.get("condition") if isinstance(corpus, Mapping) else None)
+    heard: Any = options.get("condition") or options.get("corpus_condition")
     name = heard.get("name") if isinstance(heard, Mapping) else heard
     return Path(str(options.get("model") or "model")).name, str(name or "unmasked")
 

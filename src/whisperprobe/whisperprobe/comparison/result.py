@@ -44,7 +44,7 @@ class PairedChange:
     words: pd.DataFrame
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Comparison:
     """Probe runs joined clip by clip.
 
@@ -70,8 +70,12 @@ class Comparison:
     seed: int = 0
     resamples: int = 2000
     left_out: tuple[str, ...] = ()
-    _bootstraps: dict[str, Bootstrap] = field(default_factory=dict, init=False, repr=False)
-    _tables: dict[str, pd.DataFrame] = field(default_factory=dict, init=False, repr=False)  # by measure; "": words
+    _bootstraps: dict[str, Bootstrap] = field(default_factory=dict, init=False)
+    _tables: dict[str, pd.DataFrame] = field(default_factory=dict, init=False)  # by measure; "": words
+
+    def __repr__(self) -> str:
+        models, conditions = ", ".join(self.models), ", ".join(self.conditions)
+        return f"<Comparison of {models} hearing {conditions}: {len(self.clips)} rows>"
 
     @cached_property
     def cells(self) -> tuple[Cell, ...]:

@@ -156,6 +156,8 @@ def _unadapted(comparison: Comparison, reference: str, others: Sequence[str]) ->
 def _change(change: float, low: float, high: float) -> str:
     if not math.isfinite(change):
         return "which cannot be compared"
+    if change == low == high == 0:
+        return "no more and no less"
     text = f"{abs(100 * change):.1f} percentage points {'less' if change < 0 else 'more'}"
     if not math.isfinite(low):
         return f"{text} (too few words for an interval)"
@@ -226,7 +228,7 @@ def _bits(value: float) -> str:
 
 
 def _range(low: float, high: float) -> str:
-    return f" (95 % interval {100 * low:.1f} to {100 * high:.1f})" if math.isfinite(low) else ""
+    return f" (95 % interval {100 * low:.1f} to {100 * high:.1f})" if low < high else ""
 
 
 def _count(n: int, name: str) -> str:

@@ -88,7 +88,7 @@ def captioned_figures(
             f"{name} from {t['loss'].iloc[0]:.2f} to {t['loss'].iloc[-1]:.2f}" for name, t in tables.items() if len(t)
         ]
         caption = "Training loss over optimisation steps, on a logarithmic scale."
-        add("training", draw.training_chart(tables), caption, f"Training loss of {', '.join(ends)}.")
+        add("training", draw.training_chart(tables, order), caption, f"Training loss of {', '.join(ends)}.")
     return drawn
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ __all__ = [
 ]  # fmt: skip
 
 _Cells = Mapping[tuple[str, str], Mapping[str, Any]]
+_LEGEND_ABOVE = {"orientation": "h", "y": 1.02, "yanchor": "bottom"}
 _SAMPLE = 400  # quantiles that stand for a distribution, so that 27,000 words cost no more than 200
 
 
@@ -158,26 +160,26 @@ def words_chart(
     figure.update_yaxes(type="category", ticks="", showline=False, automargin=True)
     figure.update_layout(
         height=150 + 26 * len(words), margin={"l": 90, "r": 20, "t": 20, "b": 50}, dragmode=False,
-        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom"},
+        legend=_LEGEND_ABOVE,
     )  # fmt: skip
     return figure
 
 
-def training_chart(training: Mapping[str, pd.DataFrame]) -> go.Figure:
+def training_chart(training: Mapping[str, pd.DataFrame], order: Sequence[str] = ()) -> go.Figure:
     """Training loss over steps, one line per model."""
     figure = go.Figure()
-    colours = condition_colours(list(training))
+    models = [re.split(r"[.,/ ]+seed", label)[0] for label in training]
+    colours = condition_colours(list(dict.fromkeys([*order, *models])))
     for i, (label, table) in enumerate(training.items()):
+        repeat = models[:i].count(models[i])  # colour tells the model, dashes tell the seed
         figure.add_scatter(
             x=table["step"], y=table["loss"], mode="lines", name=_plain(label),
-            line={"color": colours[label], "width": 2, "dash": DASHES[i % len(DASHES)]},
+            line={"color": colours[models[i]], "width": 2, "dash": DASHES[repeat % len(DASHES)]},
             hovertemplate="step %{x}: %{y:.3f}<extra>" + _plain(label) + "</extra>",
         )  # fmt: skip
     figure.update_xaxes(title="Step", rangemode="tozero")
     figure.update_yaxes(title="Loss (nats per token)", type="log", dtick="D2")
-    figure.update_layout(
-        height=380, margin={"l": 70, "r": 20, "t": 20, "b": 60}, legend={"orientation": "h", "y": -0.2}
-    )
+    figure.update_layout(height=380, margin={"l": 70, "r": 20, "t": 20, "b": 60}, legend=_LEGEND_ABOVE)
     return figure
 
 
@@ -206,7 +208,11 @@ def _cell_text(table: _Cells, cell: tuple[str, str], scale: float) -> str:
     mean, low, high = (_number(table, cell, column, scale) for column in ("mean", "low", "high"))
     if mean is None:
         return "–"
-    interval = "" if low is None or high is None else f"<br><span style='font-size:11px'>{low:.1f} – {high:.1f}</span>"
+    interval = (
+        ""
+        if low is None or high is None or low == high
+        else f"<br><span style='font-size:11px'>{low:.1f} – {high:.1f}</span>"
+    )
     return f"<b>{mean:.1f}</b>{interval}"
 
 

@@ -53,7 +53,7 @@ def matrix_figure(comparison: Comparison, condition_order: Sequence[str] | None 
             low, high = values[i, j, 1:]
             label = f"{mean:.1f}" if math.isfinite(mean) else "–"
             axes.text(j, i - 0.1, label, ha="center", va="center", color=ink, fontsize=13, fontweight="bold")
-            if math.isfinite(low):
+            if low < high:
                 axes.text(j, i + 0.24, f"{low:.1f} – {high:.1f}", ha="center", va="center", color=ink, fontsize=8.5)
         axes.set_title(title, fontsize=12)
         axes.set_xticks(range(len(conditions)), conditions)

@@ -75,7 +75,7 @@ def _interval(row: Any, scale: float, unit: str) -> str:
     if not math.isfinite(row["mean"]):
         return "–"
     text = f"{scale * row['mean']:.1f}{unit}"
-    if math.isfinite(row["low"]):
+    if row["low"] < row["high"]:
         text += f" ({scale * row['low']:.1f} to {scale * row['high']:.1f})"
     return text
 
