@@ -19,9 +19,10 @@ import torch
 from audiogram.errors import InputError, WorkError
 from whisperprobe.probing import corpus as probing_corpus
 from whisperprobe.probing import tables
+from whisperprobe.probing.arrays import PartedArray
 from whisperprobe.probing.corpus import probe_corpus
 from whisperprobe.probing.probe import Probe
-from whisperprobe.probing.store import PartedArray, load_probes
+from whisperprobe.probing.store import load_probes
 
 import audiogram as ag
 from audiogram import sound

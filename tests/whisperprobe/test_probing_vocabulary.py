@@ -9,7 +9,7 @@ import pytest
 import torch
 from audiogram.errors import InputError
 from whisperprobe.probing.decode import Suppression
-from whisperprobe.probing.score import Head, group_logits
+from whisperprobe.probing.head import Head, group_logits
 from whisperprobe.probing.vocabulary import KINDS, SPECIAL_GROUP_TEXT, normal_form, vocabulary_of
 from whisperprobe.training.tokenizer import train_tokenizer
 

@@ -12,7 +12,8 @@ from audiogram.corpus import open_corpus, run_stage
 from audiogram.errors import InputError, StoppedError, WorkError
 
 from whisperprobe.probing import tables
-from whisperprobe.probing.probe import DECODINGS, VECTORS, Probe, check_choice
+from whisperprobe.probing.batches import DECODINGS, VECTORS, check_choice
+from whisperprobe.probing.probe import Probe
 
 if TYPE_CHECKING:
     from audiogram.corpus import Clip, Corpus, Part, PartWriter, SplitRule

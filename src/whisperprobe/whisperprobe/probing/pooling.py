@@ -8,8 +8,8 @@ import numpy as np
 import torch
 
 from whisperprobe import measures
+from whisperprobe.probing.head import Head
 from whisperprobe.probing.packing import Rows
-from whisperprobe.probing.score import Head
 from whisperprobe.probing.vocabulary import KINDS
 
 __all__ = ["pool_greedy", "pool_words"]

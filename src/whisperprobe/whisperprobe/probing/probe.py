@@ -2,65 +2,40 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyarrow as pa
 import torch
-from audiogram.errors import InputError, unknown_name
+from audiogram.errors import InputError
 
 from whisperprobe import labels
 from whisperprobe.features import WindowSpec, log_mel
 from whisperprobe.probing import tables
+from whisperprobe.probing.batches import (
+    DECODINGS,
+    VECTORS,
+    Batch,
+    check_choice,
+    end_id_of,
+    exact,
+    rows_to_keep,
+    targets_of,
+)
 from whisperprobe.probing.decode import Suppression, encode, greedy_decode, room_for_text
+from whisperprobe.probing.head import Head
 from whisperprobe.probing.loading import hashes, load_checkpoint
 from whisperprobe.probing.packing import GREEDY, Rows, pack
 from whisperprobe.probing.pooling import pool_greedy, pool_words
-from whisperprobe.probing.score import Head, Scores, Targets, hidden_states, score
+from whisperprobe.probing.score import Scores, Targets, hidden_states, score
 from whisperprobe.probing.vocabulary import vocabulary_of
 
 if TYPE_CHECKING:
     from whisperprobe.probing.store import ProbeResult
 
-__all__ = ["Batch", "Probe"]
-
-DECODINGS = ("greedy", "forced")
-VECTORS = ("greedy", "both", "none")
-
-
-@dataclass(frozen=True, eq=False)
-class Batch:
-    """What one batch gives: rows of the three tables, and the vectors of the kept rows."""
-
-    tokens: pa.Table
-    clips: pa.Table
-    ground_truth: pa.Table
-    vectors: dict[str, np.ndarray]
-
-
-@contextlib.contextmanager
-def _exact() -> Iterator[None]:
-    """No gradients and no TF32: float32 means float32 on a GPU too."""
-    matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
-    before = matmul.allow_tf32, cudnn.allow_tf32
-    matmul.allow_tf32 = cudnn.allow_tf32 = False
-    try:
-        with torch.inference_mode():
-            yield
-    finally:
-        matmul.allow_tf32, cudnn.allow_tf32 = before
-
-
-def check_choice(kind: str, value: str, known: Sequence[str]) -> str:
-    """Return the value, or raise the error for a name that is not known."""
-    if value not in known:
-        raise unknown_name(kind, value, known)
-    return value
+__all__ = ["Probe"]
 
 
 class Probe:
@@ -102,7 +77,7 @@ class Probe:
         settings = model.generation_config
         self.prompt = labels.prompt_ids(tokenizer, settings, language=language, task=task)
         size = model.get_output_embeddings().weight.shape[0]
-        self.end_id = _end_id(settings, tokenizer)
+        self.end_id = end_id_of(settings, tokenizer)
         self.suppression = Suppression.of(settings, size)
         self.vocabulary = vocabulary_of(tokenizer, size, end_id=self.end_id)
         self.head = Head.of(model, self.vocabulary, self.suppression)
@@ -324,7 +299,7 @@ class Probe:
         if isinstance(top_k, bool) or top_k < 0:
             raise InputError(f"top_k is {top_k!r}; give a whole number, 0 for none.")
         spoken = [([], []) if text is None else self._variants(text) for text in texts]
-        with _exact():
+        with exact():
             states, cross = encode(self.model, log_mel(waveforms, self.window, device=self.model.device))
             greedy: Sequence[tuple[int, ...]] = [()] * len(ids)
             if "greedy" in wanted:
@@ -343,8 +318,8 @@ class Probe:
             ]
             packed = pack(self.prompt, sequences, self.end_id)
             hidden = hidden_states(self.model, packed, states, cross)
-            targets = _targets(packed.rows, [g for _, g in spoken])
-            scores = score(hidden, packed, targets, self.head, keep=_kept(packed.rows, vectors), top_k=top_k)
+            targets = targets_of(packed.rows, [g for _, g in spoken])
+            scores = score(hidden, packed, targets, self.head, keep=rows_to_keep(packed.rows, vectors), top_k=top_k)
             pooled = pool_greedy(packed.rows, scores.rows, hidden, [g for _, g in spoken], self.head, len(ids))
         pooled.update(pool_words(packed.rows, scores.rows, len(ids)))
         return self._tables(
@@ -387,28 +362,3 @@ class Probe:
 
     def _decode_text(self, token_ids: tuple[int, ...]) -> str:
         return str(self.tokenizer.decode(list(token_ids), skip_special_tokens=True)).strip()
-
-
-def _end_id(settings: Any, tokenizer: Any) -> int:
-    end = getattr(settings, "eos_token_id", None)
-    if isinstance(end, list | tuple):
-        end = end[0] if end else None
-    return int(tokenizer.eos_token_id if end is None else end)
-
-
-def _kept(rows: Rows, vectors: str) -> np.ndarray:
-    if vectors == "none":
-        return np.empty(0, dtype=np.int64)
-    return np.arange(len(rows)) if vectors == "both" else np.flatnonzero(rows.greedy)
-
-
-def _targets(rows: Rows, spoken: Sequence[Sequence[int]]) -> Targets:
-    """Every greedy row of a clip with every token of its ground truth."""
-    greedy = np.flatnonzero(rows.greedy)
-    counts = np.array([len(g) for g in spoken], dtype=np.int64)
-    flat = np.array([i for g in spoken for i in g], dtype=np.int64)
-    starts = np.cumsum(counts) - counts
-    per_row = counts[rows.clip[greedy]]
-    row = np.repeat(greedy, per_row)
-    index = np.arange(len(row)) - np.repeat(np.cumsum(per_row) - per_row, per_row)
-    return Targets(row, index, flat[starts[rows.clip[row]] + index] if len(row) else np.empty(0, dtype=np.int64))
