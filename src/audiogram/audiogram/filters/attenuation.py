@@ -104,12 +104,14 @@ class Attenuation:
         return gains
 
     @property
-    def _doubled(self) -> npt.NDArray[np.float64]:
-        """Gains as `stft_gains` takes them: each for a real and an imaginary part."""
-        if "doubled" not in self._cache:
-            self._cache["doubled"] = np.repeat(self.gains, 2, axis=-1)
-        doubled: npt.NDArray[np.float64] = self._cache["doubled"]
-        return doubled
+    def _spread_gains(self) -> npt.NDArray[np.float64]:
+        """Gains as `stft_gains` takes them."""
+        if "spread" not in self._cache:
+            from audiogram.kernels.stft_gain import spread
+
+            self._cache["spread"] = spread(self.gains)
+        gains: npt.NDArray[np.float64] = self._cache["spread"]
+        return gains
 
     def __call__(self, x: Any) -> Any:
         """Filter `x` (..., samples); same shape, dtype and device."""
@@ -166,9 +168,9 @@ def _arrays(filters: Sequence[Attenuation], x: npt.NDArray[Any]) -> npt.NDArray[
         # filters of one group may have one ear or several: stack them as sets over the same rows
         widest = max(len(filters[i].ears) for i in members)
         which = next(ears[filters[i]._given] for i in members if len(filters[i].ears) == widest)
-        gains = np.empty((len(members), widest, n_fft + 2), dtype)
+        gains = np.empty((len(members), widest, n_fft), dtype)
         for j, i in enumerate(members):
-            gains[j] = filters[i]._doubled
+            gains[j] = filters[i]._spread_gains
         stft_gains(rows, gains, which, n_fft, hop, [out[i] for i in members])
     return out.reshape(len(filters), *x.shape).astype(x.dtype, copy=False)
 

@@ -34,7 +34,10 @@ Options = Mapping[str, Any]
 
 _RATES = (16_000, 44_100)
 _LENGTHS = (1, 2, 777, 3200, 16_001)
-_TOLERANCE: dict[np.dtype[Any], float] = {np.dtype(np.float32): 2e-5, np.dtype(np.float64): 1e-10}  # relative to the largest output value
+_TOLERANCE: dict[np.dtype[Any], float] = {
+    np.dtype(np.float32): 2e-5,
+    np.dtype(np.float64): 1e-10,
+}  # relative to the largest output value
 _LEVEL = 100.0  # dB SPL at an RMS of 1, for filters that depend on level
 
 

@@ -35,12 +35,12 @@ def cut_frames(x: Array, window: Array, hop: int, per_row: int, first: int, out:
 
 
 @compiled
-def apply_gain(spectrum: Array, gains: Array, ears: Array, per_row: int, first: int, out: Array) -> None:
-    """`spectrum` (frames, 2 bins) times the gains of each frame's row: `gains[ears[row]]`, into `out`.
+def apply_gain(spectrum: Array, gains: Array, ears: Array, per_row: int, first: int, count: int, out: Array) -> None:
+    """The first `count` rows of `spectrum` times the gains of each frame's row, `gains[ears[row]]`, into `out`.
 
-    Real and imaginary parts lie side by side and gains come twice: a complex product would take four times as long.
+    Real and imaginary parts lie side by side as real numbers: a complex product would take four times as long.
     """
-    for i in range(spectrum.shape[0]):
+    for i in range(count):
         source, gain, target = spectrum[i], gains[ears[(first + i) // per_row]], out[i]
         for k in range(target.size):
             target[k] = source[k] * gain[k]
@@ -61,6 +61,28 @@ def overlap_add(frames: Array, window: Array, hop: int, per_row: int, first: int
 
 
 @compiled
+def _factors(first: int, last: int, squares: Array, steady: Array, hop: int, per_row: int) -> Array:
+    """`end_factors` of the samples from `first` to before `last`."""
+    size, half = squares.size, squares.size // 2
+    total = np.zeros(last - first, squares.dtype)
+    # frame k lies over the samples k hop - half to k hop - half + size
+    for k in range(max(0, (first + half - size) // hop), min(per_row, (last + half) // hop + 1)):
+        start = k * hop - half
+        low, high = max(start, first), min(start + size, last)
+        if low < high:
+            source, target = squares[low - start : high - start], total[low - first : high - first]
+            for j in range(target.size):
+                target[j] += source[j]
+    phase = (first + half) % hop
+    for t in range(total.size):
+        total[t] = steady[phase] / total[t]
+        phase += 1
+        if phase == hop:
+            phase = 0
+    return total
+
+
+@compiled
 def end_factors(samples: int, squares: Array, steady: Array, hop: int, per_row: int) -> tuple[Array, Array]:
     """Factors for the first and the last samples of a row, which lie under fewer frames than those between.
 
@@ -71,17 +93,7 @@ def end_factors(samples: int, squares: Array, steady: Array, hop: int, per_row: 
     half = size // 2
     head = min(samples, size - half)
     tail = max(head, min(samples, per_row * hop - half))  # from here on a frame is missing at the end
-    start, end = np.empty(head, squares.dtype), np.empty(samples - tail, squares.dtype)
-    for i in range(head + samples - tail):
-        t = i if i < head else tail + i - head
-        # frames k with 0 <= t - k hop + half < size lie over sample t
-        newest, oldest = (t + half) // hop, -((size - 1 - t - half) // hop)
-        total = 0.0
-        for k in range(max(0, oldest), min(per_row - 1, newest) + 1):
-            total += squares[t - k * hop + half]
-        factor = steady[(t + half) % hop] / total
-        if i < head:
-            start[i] = factor
-        else:
-            end[i - head] = factor
-    return start, end
+    return (
+        _factors(0, head, squares, steady, hop, per_row),
+        _factors(tail, samples, squares, steady, hop, per_row),
+    )
