@@ -17,10 +17,13 @@ from typing import Any
 import pandas as pd
 import pytest
 from audiogram.console import run_app
-from audiogram.corpus.stages import is_complete
+from audiogram.corpus.stages import is_complete, read_manifest
 from audiogram.errors import InputError, WorkError
 from whisperprobe.cli import app
 from whisperprobe.study import Study, StudyResult, plan, run_study, study_of
+from whisperprobe.study_stages import condition_heard
+
+import audiogram
 
 CELLS = [(m, c) for m in ("base", "normal", "hfloss") for c in ("normal", "hfloss")]
 
@@ -330,6 +333,11 @@ def test_compare_and_report_commands_without_a_study(
     assert "3 models heard 4 recordings" in capsys.readouterr().out
     assert run_app(app, ["report", str(tmp_path / "mine")]) == 0
     assert (tmp_path / "mine.html").is_file()
+
+
+def test_a_run_on_a_masked_corpus_tells_its_condition(finished: StudyResult) -> None:
+    manifest = read_manifest(finished.out / "seed-1" / "probes" / "base" / "hfloss")
+    assert condition_heard(manifest) == audiogram.condition("hfloss")
 
 
 def test_finetune_and_probe_commands_without_a_study(

@@ -172,7 +172,7 @@ def write_comparison_report(folder: Path, title: str) -> Path:
     from whisperprobe.report.page import write_report
 
     comparison = load_comparison(folder)
-    known = {run["condition"]: _heard(run["manifest"]) for run in comparison.runs}
+    known = {run["condition"]: condition_heard(run["manifest"]) for run in comparison.runs}
     found = {
         name: known[name] or (audiogram.condition(name) if name in audiogram.conditions() else None) for name in known
     }
@@ -186,13 +186,12 @@ def write_comparison_report(folder: Path, title: str) -> Path:
     )
 
 
-def _heard(manifest: Mapping[str, Any]) -> Condition | None:
+def condition_heard(manifest: Mapping[str, Any]) -> Condition | None:
     """Return the condition that a probe run heard: applied on the fly, or that of its masked corpus."""
     from audiogram import Condition
 
     options = manifest.get("options") or {}
-    corpus = options.get("corpus")
-    heard = options.get("condition") or (corpus.get("condition") if isinstance(corpus, Mapping) else None)
+    heard = options.get("condition") or options.get("corpus_condition")
     return Condition.from_dict(heard) if isinstance(heard, Mapping) else None
 
 
