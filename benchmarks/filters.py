@@ -4,8 +4,8 @@
     python benchmarks/filters.py --write    # and appends the table to RESULTS.md
 
 All times are from one run: the ways take turns, and the fastest turn of each counts, so that other work on the machine
-disturbs the ratios little. `bare FFT` is `scipy.fft` alone on frames that are already there: one forward and two inverse
-transforms (`normal` is a flat gain and needs none), the faster of one batch and batches of 16 frames.
+disturbs the ratios little. `bare FFT` is `scipy.fft` alone on frames that are already there: one forward and two
+inverse transforms (`normal` is a flat gain and needs none), the faster of one batch and batches of 16 frames.
 """
 
 from __future__ import annotations

@@ -261,16 +261,15 @@ def apply_conditions(
         presented, scale = _presented(x, sample_rate, group.first, keys)
         together = getattr(type(group.filters[0]), "together", None)
         results = together(group.filters, presented) if together is not None else [f(presented) for f in group.filters]
-        in_place = isinstance(results, np.ndarray) and not np.may_share_memory(results, x)
+        if scale is None and len(plan) == 1 and len(set(group.normalise)) == 1 and isinstance(results, np.ndarray):
+            # all conditions at once, and in place unless a filter hands back the sound it was given
+            if group.normalise[0] == "none":
+                return results
+            divisor = _divisor(results, x, group.normalise[0])
+            return np.divide(results, divisor, out=None if np.may_share_memory(results, x) else results)
         for i, result, normalise in zip(group.members, results, group.normalise, strict=True):
-            if scale is not None:
-                result = result / scale
-            if normalise != "none":
-                divisor = _divisor(result, x, normalise)
-                result = np.divide(result, divisor, out=result) if in_place else result / divisor
-            heard[i] = result
-        if in_place and len(plan) == 1 and scale is None:
-            return results
+            unscaled = result if scale is None else result / scale
+            heard[i] = unscaled if normalise == "none" else unscaled / _divisor(unscaled, x, normalise)
     if is_tensor(x):
         import torch
 

@@ -103,14 +103,13 @@ class Attenuation:
         gains: npt.NDArray[np.float64] = self._cache["gains"]
         return gains
 
-    @property
-    def _spread_gains(self) -> npt.NDArray[np.float64]:
+    def _spread_gains(self, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
         """Gains as `stft_gains` takes them."""
-        if "spread" not in self._cache:
+        if dtype not in self._cache:
             from audiogram.kernels.stft_gain import spread
 
-            self._cache["spread"] = spread(self.gains)
-        gains: npt.NDArray[np.float64] = self._cache["spread"]
+            self._cache[dtype] = spread(self.gains).astype(dtype)
+        gains: npt.NDArray[Any] = self._cache[dtype]
         return gains
 
     def __call__(self, x: Any) -> Any:
@@ -170,7 +169,7 @@ def _arrays(filters: Sequence[Attenuation], x: npt.NDArray[Any]) -> npt.NDArray[
         which = next(ears[filters[i]._given] for i in members if len(filters[i].ears) == widest)
         gains = np.empty((len(members), widest, n_fft), dtype)
         for j, i in enumerate(members):
-            gains[j] = filters[i]._spread_gains
+            gains[j] = filters[i]._spread_gains(dtype)
         stft_gains(rows, gains, which, n_fft, hop, [out[i] for i in members])
     return out.reshape(len(filters), *x.shape).astype(x.dtype, copy=False)
 
