@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from audiogram.lazy_names import lazy_names
+
 __version__ = "1.0.0"
 
 if TYPE_CHECKING:
@@ -17,23 +19,6 @@ if TYPE_CHECKING:
     from audiogram.sound import read, resample, write
     from audiogram.standard_audiograms import preset, presets
     from audiogram.thresholds import Audiogram
-
-_HOMES = {
-    "Audiogram": "audiogram.thresholds",
-    "Condition": "audiogram.listening",
-    "apply_conditions": "audiogram.listening",
-    "condition": "audiogram.listening",
-    "conditions": "audiogram.listening",
-    "get_filter": "audiogram.filters.registry",
-    "list_filters": "audiogram.filters.registry",
-    "mask_corpus": "audiogram.corpus.mask",
-    "open_corpus": "audiogram.corpus.sources",
-    "preset": "audiogram.standard_audiograms",
-    "presets": "audiogram.standard_audiograms",
-    "read": "audiogram.sound",
-    "resample": "audiogram.sound",
-    "write": "audiogram.sound",
-}
 
 __all__ = [
     "Audiogram",
@@ -53,17 +38,15 @@ __all__ = [
     "write",
 ]
 
-
-def __getattr__(name: str) -> object:
-    home = _HOMES.get(name)
-    if home is None:
-        raise AttributeError(f"module 'audiogram' has no attribute {name!r}")
-    import importlib
-
-    value = getattr(importlib.import_module(home), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "corpus.mask": ["mask_corpus"],
+        "corpus.sources": ["open_corpus"],
+        "filters.registry": ["get_filter", "list_filters"],
+        "listening": ["Condition", "apply_conditions", "condition", "conditions"],
+        "sound": ["read", "resample", "write"],
+        "standard_audiograms": ["preset", "presets"],
+        "thresholds": ["Audiogram"],
+    },
+)

@@ -7,6 +7,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+try:
+    from audiogram.lazy_names import lazy_names
+except ModuleNotFoundError as error:
+    raise ImportError(
+        "whisperprobe needs the package `audiogram`, 1.0 or newer, and found none or an unrelated one of the same name "
+        "(PyPI's 0.1.0). Remove that with `pip uninstall audiogram`, then install this project's."
+    ) from error
+
 __version__ = "1.0.0"
 
 if TYPE_CHECKING:
@@ -18,22 +26,6 @@ if TYPE_CHECKING:
     from whisperprobe.report.page import write_report
     from whisperprobe.study import plan, run_study
     from whisperprobe.training.trainer import finetune
-
-_HOMES = {
-    "Comparison": "whisperprobe.comparison.conditions",
-    "Probe": "whisperprobe.probing.probe",
-    "ProbeResult": "whisperprobe.probing.store",
-    "ProbeRun": "whisperprobe.comparison.conditions",
-    "compare": "whisperprobe.comparison.conditions",
-    "finetune": "whisperprobe.training.trainer",
-    "load_comparison": "whisperprobe.comparison.conditions",
-    "load_probes": "whisperprobe.probing.store",
-    "log_mel": "whisperprobe.features",
-    "plan": "whisperprobe.study",
-    "probe_corpus": "whisperprobe.probing.corpus",
-    "run_study": "whisperprobe.study",
-    "write_report": "whisperprobe.report.page",
-}
 
 __all__ = [
     "Comparison",
@@ -52,17 +44,16 @@ __all__ = [
     "write_report",
 ]
 
-
-def __getattr__(name: str) -> object:
-    home = _HOMES.get(name)
-    if home is None:
-        raise AttributeError(f"module 'whisperprobe' has no attribute {name!r}")
-    import importlib
-
-    value = getattr(importlib.import_module(home), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "comparison.conditions": ["Comparison", "ProbeRun", "compare", "load_comparison"],
+        "features": ["log_mel"],
+        "probing.corpus": ["probe_corpus"],
+        "probing.probe": ["Probe"],
+        "probing.store": ["ProbeResult", "load_probes"],
+        "report.page": ["write_report"],
+        "study": ["plan", "run_study"],
+        "training.trainer": ["finetune"],
+    },
+)

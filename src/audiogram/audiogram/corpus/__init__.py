@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from audiogram.lazy_names import lazy_names
+
 if TYPE_CHECKING:
     from audiogram.corpus.clips import MAX_SECONDS, Clip
     from audiogram.corpus.layout import Part, Shard, plan_parts
@@ -13,24 +15,6 @@ if TYPE_CHECKING:
     from audiogram.corpus.sources import Corpus, open_corpus
     from audiogram.corpus.stages import StageReport, run_stage
     from audiogram.corpus.writer import PartWriter
-
-_HOMES = {
-    "MAX_SECONDS": "clips",
-    "Clip": "clips",
-    "Corpus": "sources",
-    "Part": "layout",
-    "PartWriter": "writer",
-    "Shard": "layout",
-    "SplitRule": "selection",
-    "StageReport": "stages",
-    "is_complete": "manifest",
-    "mask_corpus": "mask",
-    "open_corpus": "sources",
-    "plan_parts": "layout",
-    "read_manifest": "manifest",
-    "run_stage": "stages",
-    "stage_parts": "manifest",
-}
 
 __all__ = [
     "MAX_SECONDS",
@@ -50,17 +34,16 @@ __all__ = [
     "stage_parts",
 ]
 
-
-def __getattr__(name: str) -> object:
-    home = _HOMES.get(name)
-    if home is None:
-        raise AttributeError(f"module 'audiogram.corpus' has no attribute {name!r}")
-    import importlib
-
-    value = getattr(importlib.import_module(f"audiogram.corpus.{home}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "clips": ["MAX_SECONDS", "Clip"],
+        "layout": ["Part", "Shard", "plan_parts"],
+        "manifest": ["is_complete", "read_manifest", "stage_parts"],
+        "mask": ["mask_corpus"],
+        "selection": ["SplitRule"],
+        "sources": ["Corpus", "open_corpus"],
+        "stages": ["StageReport", "run_stage"],
+        "writer": ["PartWriter"],
+    },
+)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from audiogram.lazy_names import lazy_names
+
 if TYPE_CHECKING:
     from whisperprobe.comparison.conditions import Comparison, ProbeRun, compare, load_comparison
     from whisperprobe.comparison.result import PairedChange
@@ -11,12 +13,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Comparison", "PairedChange", "ProbeRun", "compare", "load_comparison", "summarise"]
 
-_HOMES = {"PairedChange": "result", "summarise": "summary"}
-
-
-def __getattr__(name: str) -> object:
-    if name not in __all__:
-        raise AttributeError(f"module 'whisperprobe.comparison' has no attribute {name!r}")
-    import importlib
-
-    return getattr(importlib.import_module(f"whisperprobe.comparison.{_HOMES.get(name, 'conditions')}"), name)
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "conditions": ["Comparison", "ProbeRun", "compare", "load_comparison"],
+        "result": ["PairedChange"],
+        "summary": ["summarise"],
+    },
+)

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from audiogram.lazy_names import lazy_names
+
 if TYPE_CHECKING:
     from whisperprobe.report.page import write_report
     from whisperprobe.report.static import matrix_figure
 
 __all__ = ["matrix_figure", "write_report"]
 
-_HOMES = {"matrix_figure": "static", "write_report": "page"}
-
-
-def __getattr__(name: str) -> object:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'whisperprobe.report' has no attribute {name!r}")
-    import importlib
-
-    return getattr(importlib.import_module(f"whisperprobe.report.{_HOMES[name]}"), name)
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "page": ["write_report"],
+        "static": ["matrix_figure"],
+    },
+)
