@@ -145,10 +145,19 @@ def test_blocks_of_frames_do_not_show(monkeypatch):
     x = noise(3, 9001)
     one = Attenuation([SLOPE, preset("lfloss"), preset("hfloss")], sample_rate=RATE, n_fft=256, hop_length=60)
     wanted = one(x)
-    for values in (1, 7 * 256, 10**9):
+    for values in (1, 7 * 256, 10**6):
         monkeypatch.setattr(stft_gain, "_BLOCK_VALUES", values)
         monkeypatch.setattr(stft_gain, "_kept", threading.local())
         np.testing.assert_allclose(one(x), wanted, atol=1e-15)
+
+
+def test_rows_do_not_touch_each_other():
+    x = noise(3, 5000, dtype=np.float32)
+    x[1] = 0
+    one = Attenuation(SLOPE, sample_rate=RATE)
+    y = one(x)
+    assert not y[1].any()
+    np.testing.assert_array_equal(y[2], one(x[2]))
 
 
 def test_threads_do_not_disturb_each_other():

@@ -52,6 +52,16 @@ def test_the_three_conditions_are_those_published(samples):
         assert np.abs(single[i]).max() == 1
 
 
+@pytest.mark.parametrize("frequency", [60, 125, 440, 7000])
+@pytest.mark.parametrize("name", ["lfloss", "hfloss"])
+def test_float32_suffices_where_almost_everything_is_attenuated(frequency, name):
+    # a tone at -100 dB, what is left of it normalised up: rounding of a float32 transform would come out at 3e-5
+    x = (0.5 * np.sin(2 * np.pi * frequency * np.arange(3201) / RATE)).astype(np.float32)
+    wanted = published(x.astype(np.float64), name)
+    np.testing.assert_allclose(condition(name)(x, RATE), wanted, atol=2e-6, rtol=0)
+    np.testing.assert_allclose(condition(name)(torch.from_numpy(x), RATE).numpy(), wanted, atol=2e-6, rtol=0)
+
+
 def test_normal_is_the_clip_up_to_scale():
     x = speech_like(5000)
     np.testing.assert_allclose(condition("normal")(x, RATE), x / np.abs(x).max())

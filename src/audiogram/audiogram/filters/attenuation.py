@@ -103,13 +103,14 @@ class Attenuation:
         gains: npt.NDArray[np.float64] = self._cache["gains"]
         return gains
 
-    def _spread_gains(self, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
+    @property
+    def _spread_gains(self) -> npt.NDArray[np.float64]:
         """Gains as `stft_gains` takes them."""
-        if dtype not in self._cache:
+        if "spread" not in self._cache:
             from audiogram.kernels.stft_gain import spread
 
-            self._cache[dtype] = spread(self.gains).astype(dtype)
-        gains: npt.NDArray[Any] = self._cache[dtype]
+            self._cache["spread"] = spread(self.gains)
+        gains: npt.NDArray[np.float64] = self._cache["spread"]
         return gains
 
     def __call__(self, x: Any) -> Any:
@@ -167,9 +168,9 @@ def _arrays(filters: Sequence[Attenuation], x: npt.NDArray[Any]) -> npt.NDArray[
         # filters of one group may have one ear or several: stack them as sets over the same rows
         widest = max(len(filters[i].ears) for i in members)
         which = next(ears[filters[i]._given] for i in members if len(filters[i].ears) == widest)
-        gains = np.empty((len(members), widest, n_fft), dtype)
+        gains = np.empty((len(members), widest, n_fft))
         for j, i in enumerate(members):
-            gains[j] = filters[i]._spread_gains(dtype)
+            gains[j] = filters[i]._spread_gains
         stft_gains(rows, gains, which, n_fft, hop, [out[i] for i in members])
     return out.reshape(len(filters), *x.shape).astype(x.dtype, copy=False)
 

@@ -32,11 +32,14 @@ def stft_gains(x: torch.Tensor, gains: torch.Tensor, n_fft: int, hop: int) -> to
     """
     samples = x.shape[-1]
     half, per_row = n_fft // 2, frames_per_row(samples, n_fft, hop)
-    window = torch.hann_window(n_fft, periodic=True, dtype=x.dtype, device=x.device)
+    # forward in float64, as `audiogram.kernels.stft_gain` says why, on devices that have it
+    forward = x.dtype if x.device.type == "mps" else torch.float64
+    window = torch.hann_window(n_fft, periodic=True, dtype=forward, device=x.device)
     length = (per_row - 1) * hop + n_fft
-    padded = torch.nn.functional.pad(x, (half, max(0, length - half - samples)))[:, :length]
+    padded = torch.nn.functional.pad(x.to(forward), (half, max(0, length - half - samples)))[:, :length]
     spectrum = torch.fft.rfft(padded.unfold(-1, n_fft, hop) * window)
-    shaped = spectrum.unsqueeze(0) * gains.unsqueeze(-2)
+    shaped = (spectrum.unsqueeze(0) * gains.unsqueeze(-2)).to(x.dtype.to_complex())
+    window = window.to(x.dtype)
     frames = torch.fft.irfft(shaped, n=n_fft) * window
     added = _overlap_add(frames, hop)
     squares = _overlap_add(window.square().expand(per_row, n_fft), hop)
