@@ -79,7 +79,8 @@ def flac(samples: np.ndarray) -> bytes:
 def write_speech(folder: Path) -> None:
     """Write the wide training set as a Parquet corpus, one file per word.
 
-    FLAC, because Opus takes 60 times as long to encode; what Opus adds to the shipped speech costs no accuracy.
+    FLAC, because Opus takes 60 times as long to encode. It costs half a percentage point: the model understands
+    97.1 % of the held-out clips before Opus and 96.5 % after it.
     """
     import datasets
     import pyarrow as pa
