@@ -12,6 +12,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 from transformers import WhisperFeatureExtractor
+
 from whisperprobe.features import WindowSpec, log_mel
 
 

@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 import torch
+
 from audiogram.corpus import open_corpus
 from audiogram.errors import InputError
 from whisperprobe.features import log_mel

@@ -109,13 +109,12 @@ def write_speech(folder: Path) -> None:
 
 def held_out_accuracy(model: Path) -> tuple[int, dict[str, float]]:
     """Parameters of a model folder, and its word accuracy on the shipped test voices under each condition."""
+    import audiogram
     from audiogram.corpus import open_corpus
     from whisperprobe.labels import prompt_ids
     from whisperprobe.training.data import Labels, SpeechDataset, read_speech
     from whisperprobe.training.metrics import evaluate_listener
     from whisperprobe.training.model_folder import load_listener
-
-    import audiogram
 
     listener = load_listener(model)
     prompt = prompt_ids(listener.tokenizer, listener.model.generation_config)

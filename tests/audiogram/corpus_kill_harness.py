@@ -21,6 +21,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
 import soundfile  # noqa: F401  (here, so that no child has to import it)
+
 from audiogram.corpus import files, mask_corpus, open_corpus, run_stage
 
 SCHEMA = pa.schema([("id", pa.string()), ("samples", pa.int64()), ("text", pa.string())])

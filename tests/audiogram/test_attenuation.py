@@ -7,14 +7,14 @@ import librosa
 import numpy as np
 import pytest
 import torch
-from audiogram.errors import InputError
-from audiogram.filters.attenuation import Attenuation
-from audiogram.kernels.layout import frames_per_row
-from audiogram.kernels.torch_stft_gain import stft_gains as torch_stft_gains
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from audiogram import Audiogram, get_filter, preset
+from audiogram.errors import InputError
+from audiogram.filters.attenuation import Attenuation
+from audiogram.kernels.layout import frames_per_row
+from audiogram.kernels.torch_stft_gain import stft_gains as torch_stft_gains
 
 RATE = 16_000
 SLOPE = Audiogram([250, 1000, 4000], [10, 30, 60])

@@ -7,11 +7,11 @@ import sys
 
 import numpy as np
 import pytest
+
+from audiogram import condition, preset, sound
 from audiogram.cli import app
 from audiogram.console import run_app
 from audiogram.thresholds import Audiogram
-
-from audiogram import condition, preset, sound
 
 
 @pytest.fixture

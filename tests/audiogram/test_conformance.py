@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
+
+from audiogram import list_filters
 from audiogram.errors import InputError
 from audiogram.filters import conformance
 from audiogram.filters.attenuation import Attenuation
-
-from audiogram import list_filters
 
 BUILT_IN = [info.name for info in list_filters() if info.distribution == "audiogram"]
 

@@ -12,12 +12,12 @@ import pyarrow.parquet as pq
 import pytest
 import soundfile
 import typer
-from audiogram.console import run_app
-from audiogram.corpus import SplitRule, command, read_manifest
-from audiogram.errors import InputError, WorkError
 
 import audiogram
 from audiogram import Audiogram, Condition, mask_corpus, open_corpus
+from audiogram.console import run_app
+from audiogram.corpus import SplitRule, command, read_manifest
+from audiogram.errors import InputError, WorkError
 
 NAMES = ("normal", "lfloss", "hfloss")
 

@@ -10,11 +10,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import soundfile
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from audiogram.corpus import SplitRule, open_corpus
 from audiogram.corpus.selection import draw
 from audiogram.errors import InputError
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 TONE = np.full(160, 0.25, dtype=np.float32)
 

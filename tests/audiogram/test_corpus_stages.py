@@ -12,6 +12,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import soundfile
+from hypothesis import given
+from hypothesis import strategies as st
+
 from audiogram.corpus import (
     Clip,
     Part,
@@ -26,8 +29,6 @@ from audiogram.corpus import (
     stages,
 )
 from audiogram.errors import InputError, WorkError
-from hypothesis import given
-from hypothesis import strategies as st
 
 SCHEMA = {"data": pa.schema([("id", pa.string()), ("n", pa.int64())])}
 

@@ -6,11 +6,11 @@ import sys
 import textwrap
 
 import pytest
+
+from audiogram import Audiogram, get_filter, list_filters, preset
 from audiogram.errors import FilterPluginError, InputError
 from audiogram.filters.registry import filter_info, resolve_options
 from audiogram.listening import Condition
-
-from audiogram import Audiogram, get_filter, list_filters, preset
 
 FILTER = """
 class Quiet:

@@ -10,10 +10,10 @@ import librosa
 import numpy as np
 import pytest
 import torch
-from audiogram.errors import InputError
-from audiogram.levels import active_rms
 
 from audiogram import Audiogram, Condition, apply_conditions, condition, conditions, preset, sound
+from audiogram.errors import InputError
+from audiogram.levels import active_rms
 
 RATE = 16_000
 THREE = ["normal", "lfloss", "hfloss"]

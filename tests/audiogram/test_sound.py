@@ -6,9 +6,9 @@ import os
 import numpy as np
 import pytest
 import soundfile
-from audiogram.errors import InputError, WorkError
 
 from audiogram import sound
+from audiogram.errors import InputError, WorkError
 
 
 @pytest.fixture

@@ -1,10 +1,10 @@
 """Presets, and audiograms as text."""
 
 import pytest
-from audiogram.errors import InputError
-from audiogram.standard_audiograms import parse_audiogram
 
 from audiogram import preset, presets
+from audiogram.errors import InputError
+from audiogram.standard_audiograms import parse_audiogram
 
 
 def test_presets_of_the_study():

@@ -5,13 +5,13 @@ import pickle
 
 import numpy as np
 import pytest
-from audiogram.errors import InputError
-from audiogram.scales import erb_number, erb_number_to_hz
-from audiogram.thresholds import grade_of
 from hypothesis import given
 from hypothesis import strategies as st
 
 from audiogram import Audiogram
+from audiogram.errors import InputError
+from audiogram.scales import erb_number, erb_number_to_hz
+from audiogram.thresholds import grade_of
 
 SLOPE = Audiogram([250, 500, 1000, 2000, 4000, 8000], [10, 15, 20, 40, 60, 70], ear="right", name="slope")
 

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+import audiogram as ag
 from audiogram.errors import AudiogramError, InputError
 from whisperprobe.study_file import Study, read_study
 from whisperprobe.study_schema import ARCHITECTURE, TABLES, TRAINING
-
-import audiogram as ag
 
 FULL = """
 name = "digits"

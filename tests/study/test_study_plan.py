@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from audiogram.errors import InputError
 from whisperprobe.study import Plan, Study, plan
 

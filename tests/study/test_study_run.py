@@ -16,14 +16,14 @@ from typing import Any
 
 import pandas as pd
 import pytest
+
+import audiogram
 from audiogram.console import run_app
 from audiogram.corpus.stages import is_complete, read_manifest
 from audiogram.errors import InputError, WorkError
 from whisperprobe.cli import app
 from whisperprobe.study import Study, StudyResult, plan, run_study, study_of
 from whisperprobe.study_stages import condition_heard
-
-import audiogram
 
 CELLS = [(m, c) for m in ("base", "normal", "hfloss") for c in ("normal", "hfloss")]
 
@@ -91,10 +91,9 @@ def test_a_second_run_changes_nothing(finished: StudyResult, tiny_study: Path) -
 
 def test_stage_by_stage_gives_the_same(finished: StudyResult, tiny_study: Path, tmp_path: Path) -> None:
     """The calls that a user would write by hand, with the documented options."""
-    from audiogram.corpus.sources import SplitRule
-
     import audiogram as ag
     import whisperprobe as wp
+    from audiogram.corpus.sources import SplitRule
 
     options: dict[str, Any] = {
         "text_pattern": "(?P<text>[a-z]+)_(?P<voice>[a-z]+)",

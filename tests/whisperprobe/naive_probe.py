@@ -273,6 +273,7 @@ def tiny_whisper(
 ) -> tuple[Any, Any]:
     """A random Whisper of some ten thousand parameters with its own tokenizer."""
     from transformers import WhisperConfig, WhisperForConditionalGeneration
+
     from whisperprobe.training.tokenizer import train_tokenizer
 
     tokenizer = tokenizer or train_tokenizer(words, vocabulary_size)

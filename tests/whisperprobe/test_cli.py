@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from audiogram.console import run_app
 from whisperprobe.cli import app
 

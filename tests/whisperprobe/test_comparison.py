@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from audiogram.errors import InputError, WorkError
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from audiogram.errors import InputError, WorkError
 from whisperprobe.comparison import ProbeRun, compare, load_comparison, summarise
 from whisperprobe.comparison.intervals import bootstrap_words, percentile_levels
 from whisperprobe.comparison.summary import recovery, worst_words

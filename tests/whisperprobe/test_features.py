@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from audiogram.errors import InputError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import WhisperConfig, WhisperFeatureExtractor
+
+from audiogram.errors import InputError
 from whisperprobe.features import WindowSpec, log_mel
 
 RATE = 16_000

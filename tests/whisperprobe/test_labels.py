@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from audiogram.errors import InputError
 from transformers import GenerationConfig
-from whisperprobe.training.tokenizer import train_tokenizer
 
+from audiogram.errors import InputError
 from whisperprobe import labels
+from whisperprobe.training.tokenizer import train_tokenizer
 
 PROMPT = ["<|startoftranscript|>", "<|en|>", "<|transcribe|>", "<|notimestamps|>"]
 

@@ -16,6 +16,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+
+import audiogram as ag
+from audiogram import sound
 from audiogram.errors import InputError, WorkError
 from whisperprobe.probing import corpus as probing_corpus
 from whisperprobe.probing import tables
@@ -23,9 +26,6 @@ from whisperprobe.probing.arrays import PartedArray
 from whisperprobe.probing.corpus import probe_corpus
 from whisperprobe.probing.probe import Probe
 from whisperprobe.probing.store import load_probes
-
-import audiogram as ag
-from audiogram import sound
 
 _spec = spec_from_file_location("naive_probe", Path(__file__).with_name("naive_probe.py"))
 naive_probe = module_from_spec(_spec)

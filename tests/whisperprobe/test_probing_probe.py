@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from audiogram.errors import AudiogramWarning, InputError
 from transformers import WhisperFeatureExtractor
+
+from audiogram.errors import AudiogramWarning, InputError
 from whisperprobe.features import log_mel
 from whisperprobe.probing import tables
 from whisperprobe.probing.decode import Suppression

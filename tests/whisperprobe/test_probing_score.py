@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+
 from whisperprobe.features import log_mel
 from whisperprobe.probing import score
 from whisperprobe.probing.decode import encode, greedy_decode

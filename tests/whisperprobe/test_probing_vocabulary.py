@@ -7,13 +7,13 @@ import math
 import numpy as np
 import pytest
 import torch
+
 from audiogram.errors import InputError
+from whisperprobe import measures
 from whisperprobe.probing.decode import Suppression
 from whisperprobe.probing.head import Head, group_logits
 from whisperprobe.probing.vocabulary import KINDS, SPECIAL_GROUP_TEXT, normal_form, vocabulary_of
 from whisperprobe.training.tokenizer import train_tokenizer
-
-from whisperprobe import measures
 
 WORDS = ["sick", "the sick", "Sick", "the SICK", "ship", "Straße", "STRASSE", "the strasse", "naïve"]
 

@@ -16,6 +16,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
+
+from audiogram import Audiogram, Condition, condition
 from audiogram.errors import InputError
 from whisperprobe.comparison import Comparison, ProbeRun, compare, summarise
 from whisperprobe.report import matrix_figure, write_report
@@ -24,8 +26,6 @@ from whisperprobe.report.figures import audiogram_chart, distribution_chart, mat
 from whisperprobe.report.methods import limits
 from whisperprobe.report.palette import cell_ink
 from whisperprobe.report.tables import word_columns
-
-from audiogram import Audiogram, Condition, condition
 
 ORDER = ["normal", "lfloss", "hfloss"]
 VOID = {"meta", "link", "img", "br", "hr", "input", "source", "col"}

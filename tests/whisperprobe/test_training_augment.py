@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+
 from audiogram.errors import InputError
 from whisperprobe.training.augment import Augmentation, draw
 

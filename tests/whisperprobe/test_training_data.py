@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from audiogram.corpus import open_corpus
 from transformers import WhisperConfig, WhisperForConditionalGeneration
+
+import audiogram
+from audiogram.corpus import open_corpus
 from whisperprobe.features import WindowSpec, log_mel
 from whisperprobe.training.augment import Augmentation
 from whisperprobe.training.data import EpochSampler, Labels, Speech, SpeechDataset, read_speech
 from whisperprobe.training.tokenizer import train_tokenizer
-
-import audiogram
 
 RATE = 16_000
 WINDOW = WindowSpec(80, 100)
@@ -169,6 +169,14 @@ class MemoryClip:
 
     def audio(self) -> tuple[np.ndarray, int]:
         return self.sound, self.rate
+
+
+def test_masking_noise_is_drawn_by_clip_id_as_in_a_masked_corpus() -> None:
+    lengths = [4000, 5000]
+    noisy = audiogram.Condition("noisy", "hfloss", noise={"kind": "white", "snr_db": 5, "seed": 3})
+    heard = [noisy(noise(n, i), RATE, keys=f"c{i}") for i, n in enumerate(lengths)]
+    dataset = SpeechDataset(speech(lengths), WINDOW, condition=noisy)
+    torch.testing.assert_close(everything(dataset)["input_features"], log_mel(heard, WINDOW), atol=1e-5, rtol=0)
 
 
 def test_other_rates_are_resampled_once() -> None:

@@ -17,15 +17,15 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from audiogram.errors import InputError, StoppedError, WorkError
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForSpeechSeq2Seq, AutoProcessor, WhisperForConditionalGeneration, WhisperProcessor
+
+import audiogram
+from audiogram.errors import InputError, StoppedError, WorkError
 from whisperprobe.features import WindowSpec, log_mel
 from whisperprobe.training.data import EpochSampler
 from whisperprobe.training.loop import SpeechTrainer, _Manners
 from whisperprobe.training.trainer import FinetuneResult, finetune
-
-import audiogram
 
 RATE = 16_000
 PITCHES = {"low": 200, "mid": 700, "high": 2000, "top": 5000}

@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from audiogram.errors import InputError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import WhisperFeatureExtractor, WhisperProcessor, WhisperTokenizer
+
+from audiogram.errors import InputError
 from whisperprobe.training.tokenizer import train_tokenizer
 
 WORDS = ["ship", "chip", "thick", "sick", "fish", "dish", "wish"] * 3

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+
 from audiogram.console import is_quiet
 
 __all__ = ["Debug", "LogLevel", "Out", "Quiet", "TextPattern", "say"]

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from audiogram.console import configure
 
+from audiogram.console import configure
 from whisperprobe.cli_options import Debug, LogLevel, Quiet, say
 
 if TYPE_CHECKING:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from audiogram.console import check_stop, stop_on_signals
 from audiogram.errors import InputError, unknown_name
-
 from whisperprobe.study_file import Study, read_study
 from whisperprobe.study_plan import Plan, StagePlan, plan
 from whisperprobe.study_record import RECORD, claim, read_record

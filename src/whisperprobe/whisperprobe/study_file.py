@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from audiogram.errors import AudiogramError, InputError, unknown_name
-
 from whisperprobe.study_schema import check_table, describe, read_toml
 
 if TYPE_CHECKING:
@@ -255,9 +254,8 @@ def _conditions(values: Mapping[str, Any], directory: Path, file: str) -> tuple[
 
 
 def _condition(name: str, definition: Mapping[str, Any], directory: Path, file: str) -> Condition:
-    from audiogram.standard_audiograms import parse_audiogram
-
     from audiogram import Condition
+    from audiogram.standard_audiograms import parse_audiogram
 
     keys = [f.name for f in fields(Condition)]
     for key in definition:

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from audiogram.errors import InputError
-
 from whisperprobe.study_file import Study, draws_noise, read_study, repeated
 from whisperprobe.study_schema import ARCHITECTURE
 

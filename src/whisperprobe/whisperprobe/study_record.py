@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from audiogram.errors import AudiogramError, InputError, WorkError
-
 from whisperprobe.study_file import Study
 from whisperprobe.study_plan import Plan, plan
 

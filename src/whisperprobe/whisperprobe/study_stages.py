@@ -10,13 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from audiogram.errors import InputError, WorkError
-
 from whisperprobe.study_plan import StagePlan
 
 if TYPE_CHECKING:
     from audiogram.corpus.sources import Corpus
     from audiogram.listening import Condition
-
     from whisperprobe.probing.probe import Probe
 
 _LOG = logging.getLogger(__name__)

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pandas as pd
-from audiogram.errors import InputError
 
+from audiogram.errors import InputError
 from whisperprobe.comparison.result import BASE, Comparison, read_comparison
 from whisperprobe.comparison.words import word_of
 
@@ -136,7 +136,6 @@ def load_comparison(folder: str | Path) -> Comparison:
 
 def _read(run: ProbeRun | str | Path) -> tuple[ProbeRun, pd.DataFrame, dict[str, Any]]:
     from audiogram.corpus.stages import is_complete
-
     from whisperprobe.probing.store import load_probes
 
     path = Path(run.path if isinstance(run, ProbeRun) else run)

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from audiogram.errors import InputError
 from numpy.typing import NDArray
+
+from audiogram.errors import InputError
 
 __all__ = ["Bootstrap", "bootstrap_words", "percentile_levels"]
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from audiogram.errors import InputError, WorkError, unknown_name
 
+from audiogram.errors import InputError, WorkError, unknown_name
 from whisperprobe.comparison.folds import replace_folder
 from whisperprobe.comparison.intervals import Bootstrap, bootstrap_words
 from whisperprobe.comparison.words import as_numbers, word_table

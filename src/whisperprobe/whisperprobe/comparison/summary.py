@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from audiogram.errors import unknown_name
 
+from audiogram.errors import unknown_name
 from whisperprobe.comparison.result import BASE, Cell, Comparison
 
 __all__ = ["Recovery", "recovery", "reference_condition", "summarise", "worst_words"]

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
 from audiogram.errors import WorkError
 
 __all__ = ["PartedArray", "map_safetensors"]

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import torch
-from audiogram.errors import unknown_name
 
+from audiogram.errors import unknown_name
 from whisperprobe.probing.packing import Rows
 from whisperprobe.probing.score import Targets
 

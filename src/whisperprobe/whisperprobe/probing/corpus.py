@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+
 from audiogram.corpus import open_corpus, run_stage
 from audiogram.errors import InputError, StoppedError, WorkError
-
 from whisperprobe.probing import tables
 from whisperprobe.probing.batches import DECODINGS, VECTORS, check_choice
 from whisperprobe.probing.probe import Probe

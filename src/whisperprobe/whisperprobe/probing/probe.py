@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from audiogram.errors import InputError
 
+from audiogram.errors import InputError
 from whisperprobe import labels
 from whisperprobe.features import WindowSpec, log_mel
 from whisperprobe.probing import tables

@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+
 from audiogram.corpus import read_manifest, stage_parts
 from audiogram.errors import InputError
-
 from whisperprobe.probing.arrays import PartedArray, map_safetensors
 
 if TYPE_CHECKING:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+
 from audiogram.errors import InputError
 
 __all__ = ["KINDS", "SPECIAL_GROUP_TEXT", "Vocabulary", "normal_form", "vocabulary_of"]

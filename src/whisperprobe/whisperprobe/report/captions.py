@@ -13,6 +13,7 @@ from whisperprobe.report import figures as draw
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
+
     from audiogram.listening import Condition
 
 __all__ = ["CaptionedFigure", "captioned_figures", "script_safe"]

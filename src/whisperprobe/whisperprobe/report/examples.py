@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from audiogram.errors import InputError
 
+from audiogram.errors import InputError
 from whisperprobe.comparison.result import BASE, Comparison
 from whisperprobe.comparison.summary import worst_words
 from whisperprobe.report.palette import model_name

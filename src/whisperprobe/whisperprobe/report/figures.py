@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
-from audiogram.errors import InputError
 from plotly.subplots import make_subplots
 
+from audiogram.errors import InputError
 from whisperprobe.comparison.result import BASE, Comparison
 from whisperprobe.comparison.summary import worst_words
 from whisperprobe.report.palette import DASHES, SCALE, SYMBOLS, cell_ink, condition_colours, model_name

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from audiogram.errors import InputError, unknown_name
-
 from whisperprobe.comparison.folds import replace_file
 from whisperprobe.comparison.result import Comparison
 from whisperprobe.comparison.summary import reference_condition, summarise

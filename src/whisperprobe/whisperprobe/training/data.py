@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from audiogram.errors import InputError
 from torch.utils.data import Dataset, Sampler
 
+from audiogram.errors import InputError
 from whisperprobe.features import WindowSpec, log_mel
 from whisperprobe.labels import encode_text
 from whisperprobe.training.augment import Augmentation, draw
@@ -247,7 +247,7 @@ class SpeechDataset(Dataset[Any]):
         size = 4 * len(speech.ids) * window.n_mels * window.n_frames
         if not self.varies and speech.waveforms is not None:
             if condition is not None:
-                speech.waveforms = [self._filtered(x) for x in speech.waveforms]
+                speech.waveforms = [self._filtered(x, i) for i, x in enumerate(speech.waveforms)]
             if size <= cache_bytes:
                 self.features = log_mel(speech.waveforms, window)
                 speech.waveforms = None  # not needed any more, and as large as the log-mels
@@ -281,11 +281,13 @@ class SpeechDataset(Dataset[Any]):
         if self.augment is not None and self.varies:
             rng = draw(self.seed, epoch, self.speech.ids[index])
             x = self.augment.waveform(x, rng, sample_rate=self.window.sample_rate, longest=self.window.n_samples)
-        return self._filtered(x) if self.condition is not None else x
+        return self._filtered(x, index) if self.condition is not None else x
 
-    def _filtered(self, x: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    def _filtered(self, x: np.ndarray[Any, Any], index: int) -> np.ndarray[Any, Any]:
         assert self.condition is not None
-        return np.asarray(self.condition(x, self.window.sample_rate), dtype=np.float32)
+        # Noise is drawn by the clip's id, as in a masked corpus: both ways of filtering hear the same sound.
+        heard = self.condition(x, self.window.sample_rate, keys=self.speech.ids[index])
+        return np.asarray(heard, dtype=np.float32)
 
 
 def collate(batch: Any) -> Any:

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from audiogram.console import Progress, stop_requested
-from audiogram.errors import WorkError
 from transformers import PrinterCallback, Seq2SeqTrainer, Seq2SeqTrainingArguments, TrainerCallback
 
+from audiogram.console import Progress, stop_requested
+from audiogram.errors import WorkError
 from whisperprobe.training.data import EpochSampler, SpeechDataset, collate
 from whisperprobe.training.options import SCHEDULERS
 from whisperprobe.training.records import RunFolder, seal_checkpoint

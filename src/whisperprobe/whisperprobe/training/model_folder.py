@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from audiogram.errors import InputError, unknown_name
-
 from whisperprobe.features import WindowSpec
 
 if TYPE_CHECKING:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 from audiogram.console import check_stop, stop_on_signals
 from audiogram.errors import InputError, unknown_name
-
 from whisperprobe.training.augment import Augmentation
 from whisperprobe.training.options import check_numbers
 from whisperprobe.training.records import RunFolder, last_sealed_checkpoint, model_card
