@@ -146,6 +146,11 @@ WRONG = [
     ("finetune.max_steps", True, ["[finetune]", "'max_steps'", "true (true or false)", "a whole number"]),
     ("finetune.learning_rate", "fast", ["[finetune]", "'learning_rate'", "'fast' (text)", "above 0"]),
     ("finetune.epochs", 2, ["[finetune]", "both epochs and max_steps"]),
+    (
+        "model",
+        {"from_scratch": {"d_model": 16, "epochs": 1, "condition": "hflos"}},
+        ["[model.from_scratch]", "Did you mean 'hfloss'"],
+    ),
     ("probe.listen", "everything", ["'listen'", "'all', 'own', 'unmasked'"]),
     ("probe.text_map", {"0": "zero"}, ["[probe]", "'text_map'", "[corpus]"]),
     ("compare.human", {"file": "mald.txt"}, ["'human'", "Leave the key out"]),

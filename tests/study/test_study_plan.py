@@ -59,8 +59,21 @@ def test_the_stages_of_the_tiny_study(tiny_study: Path) -> None:
     assert base["from_config"]["d_model"] == 16
     assert base["max_steps"] == 8
     assert "max_steps" not in base["from_config"]
+    assert base["corpus"] == {"source": str(out / "corpus_normal")}
     shown = stages.describe()
     assert all(s.name in shown for s in stages.stages)
+
+
+@pytest.mark.parametrize("heard", ["hfloss", "unmasked"])
+def test_a_new_model_is_trained_on_the_condition_that_is_named(tiny_study: Path, heard: str) -> None:
+    data = tomllib.loads(tiny_study.read_text(encoding="utf-8"))
+    data["model"]["from_scratch"]["condition"] = heard
+    stages = plan(Study.from_dict(data, tiny_study.parent), tiny_study.parent / "out")
+    check_graph(stages)
+    options = stages.stage("finetune.base.seed-1").options
+    where = tiny_study.parent / "speech" if heard == "unmasked" else tiny_study.parent / "out" / "corpus_hfloss"
+    assert options["corpus"]["source"] == str(where)
+    assert "condition" not in options
 
 
 def test_seeds_share_masks_that_draw_nothing(tiny_study: Path) -> None:

@@ -106,8 +106,8 @@ def test_stage_by_stage_gives_the_same(finished: StudyResult, tiny_study: Path, 
         "window_seconds": 1, "max_target_positions": 16,
     }  # fmt: skip
     wp.finetune(
-        speech, tmp_path / "base", from_config=config, vocabulary_size=300, max_steps=8, batch_size=8,
-        learning_rate=1e-2, seed=1, **options,
+        masked["normal"], tmp_path / "base", from_config=config, vocabulary_size=300, max_steps=8, batch_size=8,
+        learning_rate=1e-2, seed=1,
     )  # fmt: skip
     wp.finetune(masked["hfloss"], tmp_path / "tuned", model=tmp_path / "base", max_steps=2, learning_rate=1e-3, seed=1)
     runs = [

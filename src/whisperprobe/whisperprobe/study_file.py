@@ -106,12 +106,13 @@ class Study:
         if finetune is not None:
             _check_length("finetune", finetune, file)
         probe = check_table("probe", top.get("probe", {}), file)
+        conditions = _conditions(top.get("conditions", {}), where, file)
         return cls(
             name=top["name"],
             seeds=tuple(top["seeds"]),
             corpus=_corpus(top["corpus"], file),
-            conditions=_conditions(top.get("conditions", {}), where, file),
-            model=_model(top["model"], file),
+            conditions=conditions,
+            model=_model(top["model"], conditions, file),
             finetune=finetune,
             probe=_probe(probe, file),
             compare=_compare(top.get("compare", {}), file),
@@ -186,7 +187,7 @@ def _check_pattern(table: str, values: Mapping[str, Any], file: str) -> None:
         )
 
 
-def _model(values: object, file: str) -> dict[str, Any]:
+def _model(values: object, conditions: tuple[Condition, ...], file: str) -> dict[str, Any]:
     model = check_table("model", values, file)
     if ("base" in model) == ("from_scratch" in model):
         problem = "both 'base' and 'from_scratch'" if "base" in model else "neither 'base' nor 'from_scratch'"
@@ -196,6 +197,9 @@ def _model(values: object, file: str) -> dict[str, Any]:
     if "from_scratch" in model:
         model["from_scratch"] = check_table("model.from_scratch", model["from_scratch"], file)
         _check_length("model.from_scratch", model["from_scratch"], file)
+        heard, known = model["from_scratch"].get("condition"), [*(c.name for c in conditions), "unmasked"]
+        if heard is not None and heard not in known:
+            raise unknown_name(f"condition in table [model.from_scratch] of {file}:", heard, known)
     return model
 
 

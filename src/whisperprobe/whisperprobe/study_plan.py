@@ -136,7 +136,8 @@ class _Planner:
 
     def plan(self) -> Plan:
         study = self.study
-        if study.finetune is not None or (self.own_corpus and self.listen != "unmasked"):
+        hears = self.own_corpus and self.listen != "unmasked"
+        if study.finetune is not None or hears or ("from_scratch" in study.model and self._base_hears() != UNMASKED):
             self._mask([c for c in study.conditions if c.name not in self.noisy], None)
             for seed in study.seeds:
                 self._mask([c for c in study.conditions if c.name in self.noisy], seed)
@@ -208,9 +209,23 @@ class _Planner:
         if "tokenizer" in shape:
             shape["tokenizer"] = str(self.study.directory / shape["tokenizer"])
         out = str(self._folder(seed) / "models" / "base")
-        options = {"corpus": self.corpus, "out": out, "from_config": config, "seed": seed} | self._spoken() | shape
-        self._add(f"finetune.base.seed-{seed}", "finetune", options, [self.corpus["source"]], [out])
+        shape.pop("condition", None)
+        heard = self._base_hears()
+        corpus = self.corpus if heard == UNMASKED else {"source": self._masked(heard, seed)}
+        options = {"corpus": corpus, "out": out, "from_config": config, "seed": seed} | self._spoken() | shape
+        self._add(f"finetune.base.seed-{seed}", "finetune", options, [corpus["source"]], [out])
         return out
+
+    def _base_hears(self) -> str:
+        """What a base model is trained on from scratch.
+
+        By default the first condition where models hear conditions: one that normalises moves the log-mels of every
+        quiet recording, and a model trained on the recordings as they are would be tested on levels it never met.
+        """
+        chosen: str | None = self.study.model.get("from_scratch", {}).get("condition")
+        if chosen is not None:
+            return chosen
+        return self.study.conditions[0].name if self.own_corpus and self.listen == "all" else UNMASKED
 
     def _model_name(self, base: str) -> str:
         folder = self.study.directory / base

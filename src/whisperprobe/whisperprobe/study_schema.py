@@ -144,6 +144,7 @@ ARCHITECTURE: dict[str, Key] = {
 
 FROM_SCRATCH: dict[str, Key] = {
     **ARCHITECTURE,
+    "condition": _text('the name of one of the study\'s conditions, or "unmasked"'),
     "vocabulary_size": _whole(1),
     "tokenizer": _text("the folder of a WhisperTokenizer"),
     **TRAINING,
