@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from audiogram.errors import InputError, WorkError
 from whisperprobe.comparison import ProbeRun, compare, load_comparison, summarise
 from whisperprobe.comparison.intervals import bootstrap_words, percentile_levels
-from whisperprobe.comparison.summary import recovery, worst_words
+from whisperprobe.comparison.summary import Recovery, _change, _won_back, recovery, worst_words
 
 Write = Callable[..., Path]
 Make = Callable[..., pd.DataFrame]
@@ -390,6 +390,36 @@ def test_summary_claims_no_drop_where_there_is_none(tmp_path: Path, write_probe_
     assert "no more and no less" in text
     assert "recovered" not in text
     assert "No word was understood less often under hfloss" in text
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ((-0.3, -0.4, -0.2), "30.0 percentage points less (20.0 to 40.0)"),
+        ((-0.0004, -0.02, 0.013), "under 0.1 percentage points less, a difference that these words do not settle"),
+        ((0.0, -0.02, 0.02), "no more and no less on average (−2.0 to +2.0)"),
+        ((0.01, -0.0001, 0.02), "1.0 percentage points more, a difference that these words do not settle (0.0 to"),
+        ((-1.0, -1.0, -1.0), "100.0 percentage points less"),
+    ],
+)
+def test_changes_are_never_said_to_be_zero_and_something(change: tuple[float, float, float], said: str) -> None:
+    text = _change(*change)
+    assert text == said or text.startswith(said)
+    assert "(100.0 to 100.0)" not in text
+
+
+@pytest.mark.parametrize(
+    ("share", "said"),
+    [
+        ((1.0, 1.0, 1.0), "all of the drop was recovered (100 %)."),
+        ((0.99, 0.97, 1.01), "most of the drop was recovered (99 %, 97 to 101 %)."),
+        ((0.2, -0.05, 0.45), "some of the drop was recovered (20 %, −5 to 45 %), which these words do not settle."),
+        ((0.003, 0.001, 0.01), "hardly any of the drop was recovered (0 %, 0 to 1 %)."),
+        ((-0.1, -0.2, 0.1), "nothing of the drop was recovered."),
+    ],
+)
+def test_recovery_is_said_in_words_that_fit_its_share(share: tuple[float, float, float], said: str) -> None:
+    assert _won_back(Recovery(*share)) == said
 
 
 def test_summary_says_what_the_words_do_not_settle(

@@ -15,6 +15,7 @@ from whisperprobe.comparison.result import BASE, Cell, Comparison
 __all__ = ["Recovery", "recovery", "reference_condition", "summarise", "worst_words"]
 
 _LISTED = 6  # words named per condition
+_RECOVERED = ((0.995, "all"), (0.5, "most"), (0.05, "some"), (0.0, "hardly any"))  # from which share on, in words
 
 
 @dataclass(frozen=True)
@@ -158,11 +159,18 @@ def _change(change: float, low: float, high: float) -> str:
         return "which cannot be compared"
     if change == low == high == 0:
         return "no more and no less"
-    text = f"{abs(100 * change):.1f} percentage points {'less' if change < 0 else 'more'}"
+    points = abs(100 * change)
+    size = f"{points:.1f}" if points >= 0.05 else "under 0.1"
+    text = (
+        f"{size} percentage points {'less' if change < 0 else 'more'}" if change else "no more and no less on average"
+    )
     if not math.isfinite(low):
         return f"{text} (too few words for an interval)"
+    if low == high:
+        return text  # every word changed alike: an interval without width says nothing
     if low <= 0 <= high:
-        return f"{text}, a difference that these words do not settle ({100 * low:+.1f} to {100 * high:+.1f})"
+        unsettled = ", a difference that these words do not settle" if change else ""
+        return f"{text}{unsettled} ({_signed(100 * low)} to {_signed(100 * high)})"
     bounds = sorted((abs(100 * low), abs(100 * high)))
     return f"{text} ({bounds[0]:.1f} to {bounds[1]:.1f})"
 
@@ -180,11 +188,16 @@ def _adapted(comparison: Comparison, condition: str, reference: str) -> list[str
     won = recovery(comparison, condition, reference)
     if won is None:
         return [text + "."]
+    return [f"{text}: {_won_back(won)}"]
+
+
+def _won_back(won: Recovery) -> str:
     if won.share <= 0:
-        return [f"{text}: nothing of the drop was recovered."]
-    bounds = f", {100 * won.low:.0f} to {100 * won.high:.0f} %" if math.isfinite(won.low) else ""
-    whole = "all" if won.share >= 0.995 else "most" if won.share > 0.5 else "some"
-    return [f"{text}: {whole} of the drop was recovered ({100 * won.share:.0f} %{bounds})."]
+        return "nothing of the drop was recovered."
+    bounds = f", {_whole(100 * won.low)} to {_whole(100 * won.high)} %" if won.low < won.high else ""
+    unsettled = ", which these words do not settle" if won.low <= 0 < won.high else ""
+    much = next(word for least, word in _RECOVERED if won.share >= least)
+    return f"{much} of the drop was recovered ({_whole(100 * won.share)} %{bounds}){unsettled}."
 
 
 def _transfer(comparison: Comparison, order: Sequence[str]) -> list[str]:
@@ -221,6 +234,22 @@ def _suffering(comparison: Comparison, condition: str, reference: str) -> list[s
 
 def _percent(share: float) -> str:
     return f"{100 * share:.1f} %" if math.isfinite(share) else "an unknown share"
+
+
+def _signed(points: float) -> str:
+    """A number of percentage points with its sign, −0.0 without.
+
+    Examples
+    --------
+    >>> _signed(1.26), _signed(-0.52), _signed(-0.01)
+    ('+1.3', '−0.5', '0.0')
+    """
+    text = f"{points:+.1f}"
+    return "0.0" if text in ("+0.0", "-0.0") else text.replace("-", "−")
+
+
+def _whole(percent: float) -> str:
+    return f"{round(percent)}".replace("-", "−")
 
 
 def _bits(value: float) -> str:
