@@ -23,7 +23,8 @@ from whisperprobe.comparison import Comparison, ProbeRun, compare, summarise
 from whisperprobe.report import matrix_figure, write_report
 from whisperprobe.report.examples import spectrogram_db
 from whisperprobe.report.figures import audiogram_chart, distribution_chart, matrix_chart
-from whisperprobe.report.methods import limits
+from whisperprobe.report.methods import describe_condition, limits
+from whisperprobe.report.page import _emphasise
 from whisperprobe.report.palette import cell_ink
 from whisperprobe.report.tables import word_columns
 
@@ -235,6 +236,20 @@ def test_limits_follow_from_the_conditions() -> None:
     assert limits([Condition("n2", steep)]) == [n for n in limits([Condition("n2", steep)]) if "attenuation" in n]
     assert len(limits([condition("normal")])) == 2
     assert not any("PTA4" in note for note in limits([condition("normal"), condition("lfloss")]))
+    mixed = limits([condition("normal"), Condition("n2", steep)])
+    assert any("not normalised alike (normal: peak and n2: none)" in note for note in mixed)
+
+
+def test_audiogram_without_the_frequencies_of_the_average_is_described() -> None:
+    sparse = Condition("sparse", Audiogram([250, 1000], [10, 60]))
+    row = describe_condition(sparse)
+    assert (row["pta"], row["grade"]) == ("–", "–")
+    assert not any("PTA4" in note for note in limits([condition("hfloss"), sparse]))
+
+
+def test_every_accuracy_of_a_sentence_is_in_bold() -> None:
+    text = _emphasise("The model tuned on a understood 4.4 % under b (unadapted: 3.1 %) and 8.8 % under c.")
+    assert re.findall(r"<strong>(.*?)</strong>", text) == ["4.4\u00a0%", "8.8\u00a0%"]
 
 
 def test_figures_are_numbered_described_and_drawn_from_json(page: Page) -> None:

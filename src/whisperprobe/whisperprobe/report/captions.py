@@ -19,17 +19,18 @@ if TYPE_CHECKING:
 __all__ = ["CaptionedFigure", "captioned_figures", "script_safe"]
 
 _MATRIX = (
-    "Rows: the unadapted model and one fine-tuned on each condition. Columns: what it hears. Left: share of recordings "
-    "understood; right: mean surprisal of the spoken word. Brighter is better. Below each mean, its 95 % interval over "
-    "words."
+    "Rows: the unadapted model and the models fine-tuned on one condition each. Columns: the condition that they hear. "
+    "Left: share of recordings understood; right: mean surprisal of the spoken word. Brighter is better. Below each "
+    "mean, its 95 % interval over words."
 )
 _AUDIOGRAMS = (
     "Audiograms of the conditions: hearing threshold by frequency, as in the clinic, worse hearing further down."
 )
 _DISTRIBUTIONS = (
-    "Left: surprisal of the spoken word, the unadapted model on the left side of each violin (filled), the model tuned "
-    "on the condition on the right; the line is the mean. Right: share of recordings whose spoken word had at most "
-    "this mean rank among the model's predictions; solid unadapted, dotted tuned."
+    "Left: surprisal of the spoken word, one violin per condition heard: the unadapted model on its left side "
+    "(filled), the model tuned on that condition on its right (pale); dashed lines are means. Right: cumulative share "
+    "of recordings by the rank of the spoken word among the model's predictions, averaged over the word's tokens; "
+    "solid unadapted, dotted tuned."
 )
 
 
@@ -77,8 +78,8 @@ def captioned_figures(
         if condition == reference or not {(BASE, condition), (BASE, reference)} <= set(comparison.cells):
             continue
         caption = (
-            f"The words whose surprisal rose most from {reference} to {condition}, for the unadapted model, and where "
-            "fine-tuning brought them."
+            f"The words whose surprisal rose most from {reference} to {condition} for the unadapted model, and "
+            f"where fine-tuning on {condition} brought them; means over recordings."
         )
         alt = f"Words that suffered most under {condition}; the same numbers are in the table of words below."
         chart = draw.words_chart(comparison, condition, reference, order)
@@ -88,7 +89,10 @@ def captioned_figures(
         ends = [
             f"{name} from {t['loss'].iloc[0]:.2f} to {t['loss'].iloc[-1]:.2f}" for name, t in tables.items() if len(t)
         ]
-        caption = "Training loss over optimisation steps, on a logarithmic scale."
+        caption = (
+            "Training loss per optimisation step, on a logarithmic scale; models are named after the condition "
+            "that they were fine-tuned on."
+        )
         add("training", draw.training_chart(tables, order), caption, f"Training loss of {', '.join(ends)}.")
     return drawn
 

@@ -152,12 +152,12 @@ def words_chart(
         series.append((f"tuned on {condition}, hearing {condition}", tuned, colours[condition], "diamond-open"))
     for label, values, colour, symbol in series:
         figure.add_scatter(
-            x=values, y=words, mode="markers", name=_plain(label),
+            x=values, y=words, mode="markers", name=_plain(label), cliponaxis=False,
             marker={"color": colour, "size": 11, "symbol": symbol, "line": {"width": 2, "color": colour}},
             hovertemplate="%{y}: %{x:.1f} bits<extra>" + _plain(label) + "</extra>",
         )  # fmt: skip
     figure.update_xaxes(title="Surprisal of the spoken word (bits)", rangemode="tozero")
-    figure.update_yaxes(type="category", ticks="", showline=False, automargin=True)
+    figure.update_yaxes(type="category", ticks="", ticklabelstandoff=8, showline=False, automargin=True)
     figure.update_layout(
         height=150 + 26 * len(words), margin={"l": 90, "r": 20, "t": 20, "b": 50}, dragmode=False,
         legend=_LEGEND_ABOVE,

@@ -19,8 +19,8 @@ def describe_condition(condition: Any) -> dict[str, str]:
     return {
         "name": condition.name,
         "thresholds": pairs,
-        "pta": f"{ear.pta():.1f}",
-        "grade": str(ear.grade()),
+        "pta": "–" if (pta := _pta(ear)) is None else f"{pta:.1f}",
+        "grade": "–" if pta is None else str(ear.grade()),
         "filter": condition.filter,
         "options": ", ".join(f"{k} = {v}" for k, v in options.items()) or "–",
         "level": _words(level) or "not modelled",
@@ -43,18 +43,26 @@ def limits(conditions: Sequence[Any]) -> list[str]:
     shaped = [c.name for c in conditions if c.filter == "attenuation" and c.name not in flat]
     if shaped:
         notes.append(
-            f"The filter “attenuation” ({_join(shaped)}) is a fixed linear gain at every frequency. Nothing is lost "
-            "that a linear filter could not restore, so a model can learn to undo it. A real hearing loss also "
-            "destroys information: sounds below threshold are gone, loudness grows too fast above it, and neighbouring "
-            "frequencies blur. Recovery after fine-tuning here says that the cues were still in the signal, not that a "
-            "listener with such a loss would recover."
+            f"The filter “attenuation” ({_join(shaped)}) is a fixed linear gain at every frequency. In the sound, "
+            "nothing is lost that a linear filter could not restore, and a model can learn to undo it; only what falls "
+            "more than 80 dB below a recording's loudest spot is cut off by the log-mel spectrogram that Whisper "
+            "hears. A real hearing loss also destroys information: sounds below threshold are gone, loudness grows too "
+            "fast above it, and neighbouring frequencies blur. Recovery after fine-tuning here says that the cues were "
+            "still in the signal, not that a listener with such a loss would recover."
         )
     if peak:
         notes.append(
             f"Peak normalisation ({_join(peak)}) brings every clip to full scale after the filter. The conditions thus "
             "model the shape of a loss, not the loss of audibility."
         )
-    pta = {c.name: round(c.audiogram.pta(), 1) for c in conditions if c.name not in flat}
+    if len({c.normalise for c in conditions}) > 1:
+        kinds = _join([f"{c.name}: {c.normalise}" for c in conditions])
+        notes.append(
+            f"The conditions are not normalised alike ({kinds}), so they differ in level as well as in what is heard. "
+            "A difference between them confounds the two."
+        )
+    measured = {c.name: _pta(c.audiogram) for c in conditions if c.name not in flat}
+    pta = {name: round(value, 1) for name, value in measured.items() if value is not None}
     if len(set(pta.values())) > 1:
         levels = _join([f"{name} {value:g} dB" for name, value in pta.items()])
         notes.append(
@@ -93,6 +101,13 @@ def methods_text(comparison: Comparison, versions: Mapping[str, str]) -> list[st
 
 def _frequency(hertz: float) -> str:
     return f"{hertz / 1000:g}\u00a0kHz" if hertz >= 1000 else f"{hertz:g}\u00a0Hz"
+
+
+def _pta(ear: Any) -> float | None:
+    """The average threshold, or None where the audiogram lacks one of its frequencies."""
+    from audiogram.thresholds import PTA4_FREQUENCIES
+
+    return float(ear.pta()) if set(PTA4_FREQUENCIES) <= set(ear.frequencies) else None
 
 
 def _words(value: Any) -> str:

@@ -170,11 +170,12 @@ def _versions() -> dict[str, str]:
 
 
 def _emphasise(sentence: str) -> Any:
-    """The sentence with its first accuracy in bold, where the eye looks for it, and no line break within a number."""
+    """The sentence with its accuracies in bold, where the eye looks for them, and no line break within a number."""
     from markupsafe import Markup, escape
 
     text = re.sub(r"(?<=\d) (?=%|bits\b)", "\u00a0", str(escape(sentence)))
-    return Markup(re.sub(r"understood (\d+(?:\.\d+)?\u00a0%)", r"understood <strong>\1</strong>", text, count=1))
+    share = r"\d+(?:\.\d+)?\u00a0%"
+    return Markup(re.sub(rf"(?<=understood ){share}|{share}(?= under )", r"<strong>\g<0></strong>", text))
 
 
 def _script_json(value: Any) -> Any:
