@@ -109,6 +109,8 @@ def test_folders_that_are_no_whisper_are_named(tmp_path: Path) -> None:
         WindowSpec.of(str(tmp_path))
     with pytest.raises(InputError, match="no model folder"):
         WindowSpec.of(tmp_path / "nowhere")
+    with pytest.raises(InputError, match=r"no model folder 'whisper-smal'.*hub name"):
+        WindowSpec.of("whisper-smal")  # no hub name: nothing is asked of the network
     with pytest.raises(InputError, match="neither num_mel_bins"):
         WindowSpec.of(object.__new__(type("Thing", (), {})))
 

@@ -53,7 +53,10 @@ def _table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
 
 @app.command("presets")
 def _presets(log_level: LogLevel = "info", quiet: Quiet = False, debug: Debug = False) -> None:
-    """List the audiograms that have a name.
+    """List the audiograms that have a name, with average (PTA4: 500, 1000, 2000, 4000 Hz) and WHO grade.
+
+    lfloss and hfloss are losses at low and at high frequencies, normal is 10 dB HL throughout. A name stands wherever
+    an audiogram is asked for; `audiogram show NAME` prints its thresholds.
 
     \b
     Example:
@@ -118,13 +121,20 @@ def _filters(log_level: LogLevel = "info", quiet: Quiet = False, debug: Debug = 
 def _simulate(
     source: Annotated[Path, typer.Argument(metavar="IN", help="Sound file.")],
     target: Annotated[Path, typer.Argument(metavar="OUT", help="Sound file to write: .flac or .wav.")],
-    condition: Annotated[str | None, typer.Option("--condition", help="Built-in condition.")] = None,
+    condition: Annotated[
+        str | None, typer.Option("--condition", help="Built-in condition: normal, lfloss or hfloss.")
+    ] = None,
     audiogram: Annotated[str | None, typer.Option("--audiogram", help=_AUDIOGRAM_HELP)] = None,
     filter: Annotated[str, typer.Option("--filter", help="Filter; see `audiogram filters`.")] = "attenuation",
     option: Annotated[
         list[str] | None, typer.Option("--option", metavar="KEY=VALUE", help="Option of the filter; repeatable.")
     ] = None,
-    normalise: Annotated[str, typer.Option("--normalise", help="none, peak, rms or input.")] = "none",
+    normalise: Annotated[
+        str,
+        typer.Option(
+            "--normalise", help="Gain after the filter: none, peak (to 1), rms (to IN's), input (as IN to 1)."
+        ),
+    ] = "none",
     full_scale: Annotated[
         float | None, typer.Option("--full-scale-dbspl", help="dB SPL of a signal whose RMS is 1.")
     ] = None,
@@ -158,7 +168,10 @@ def _simulate(
     from audiogram.listening import condition as built_in
 
     if (condition is None) == (audiogram is None):
-        raise InputError("simulate needs either --condition or --audiogram; see audiogram simulate --help.")
+        given = "neither" if condition is None else "both"
+        raise InputError(
+            f"simulate needs either --condition or --audiogram, received {given}; see audiogram simulate --help."
+        )
     if condition is not None:
         if option or filter != "attenuation" or normalise != "none" or noise or full_scale or speech_level:
             raise InputError("--condition fixes filter, options, level, noise and normalisation; use --audiogram.")

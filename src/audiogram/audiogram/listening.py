@@ -213,7 +213,10 @@ def condition(name: str) -> Condition:
         For an unknown name, with its close matches.
     """
     if name not in _BUILT_IN:
-        raise unknown_name("condition", name, _BUILT_IN)
+        error = unknown_name("condition", name, _BUILT_IN)
+        raise InputError(
+            f"{error} Others are made in Python, audiogram.Condition(name, audiogram), or in a study file."
+        )
     return _built_in(name)
 
 

@@ -32,10 +32,18 @@ app.command("run")(run_study_file)
 app.command("plan")(plan_study)
 
 Source = Annotated[str, typer.Argument(metavar="SOURCE", help="A folder of audio, or a Parquet corpus.")]
-Model = Annotated[str | None, typer.Option("--model", "-m", metavar="M", help="Folder of a model, or its hub name.")]
+Model = Annotated[
+    str | None,
+    typer.Option("--model", "-m", metavar="M", help="Folder of a model, or its hub name, e.g. openai/whisper-small."),
+]
 ConditionName = Annotated[
     str | None,
-    typer.Option("--condition", "-c", metavar="NAME", help="Filter the speech on the fly; default: as it is."),
+    typer.Option(
+        "--condition",
+        "-c",
+        metavar="NAME",
+        help="Filter the speech on the fly: normal, lfloss or hfloss; default: as it is.",
+    ),
 ]
 MaxSamples = Annotated[
     int | None, typer.Option("--max-samples", metavar="N", help="A seeded random sample of N clips, not the first N.")

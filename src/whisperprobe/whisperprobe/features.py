@@ -273,8 +273,10 @@ def _from_path(path: str) -> WindowSpec:
     """The window of a model folder or hub name; a folder's feature extractor must agree with its model."""
     folder = Path(path)
     if not folder.is_dir():
-        if folder.exists() or path.startswith((".", "/", "~")) or path.count("/") > 1:
-            raise InputError(f"there is no model folder {path!r}.")
+        if folder.exists() or path.startswith((".", "/", "~")) or path.count("/") != 1:
+            raise InputError(
+                f"there is no model folder {path!r}. Check the path; a hub name looks like openai/whisper-small."
+            )
         return WindowSpec.of(_hub_config(path))
     file = folder / "config.json"
     if not file.is_file():

@@ -21,7 +21,7 @@ def mask(
     ] = None,
     condition: Annotated[
         list[str] | None,
-        typer.Option("--condition", "-c", metavar="NAME", help="A condition; may be repeated. Default: all built-in."),
+        typer.Option("--condition", "-c", metavar="NAME", help="A built-in condition; may be repeated. Default: all."),
     ] = None,
     workers: Annotated[int, typer.Option("--workers", "-j", metavar="N", help="Processes.")] = 1,
     shard: Annotated[
@@ -81,6 +81,8 @@ def mask(
 
     Every condition gets a folder OUT_BASE_NAME of Parquet files that `datasets.load_dataset` reads. Stopped in any
     way, the same command goes on where it was. Bad clips never stop it: they are in OUT_BASE_NAME/failures.
+    Built in are normal, lfloss and hfloss; one's own conditions are masked by `audiogram.mask_corpus` in Python, or
+    by `whisperprobe run` from a study file.
     """
     configure(log_level=log_level, quiet=quiet, debug=debug)
     from audiogram.corpus.mask import mask_corpus

@@ -133,7 +133,7 @@ def _folder_of(path: str) -> Path:
         return folder
     if folder.exists():
         raise InputError(f"{path} is a file, not a model folder. Give the folder that holds its config.json.")
-    if path.startswith((".", "/", "~")) or path.count("/") > 1:
+    if path.startswith((".", "/", "~")) or path.count("/") != 1:
         raise InputError(
             f"there is no model folder {path}. Check the path; a hub name looks like openai/whisper-small."
         )
