@@ -174,7 +174,7 @@ def test_an_unfinished_folder_of_another_version_is_refused(speech: Path, tmp_pa
         run(speech, tmp_path / "out", versions={"whisperprobe": "1.0.1"})
 
 
-def test_bad_clips_are_failures_and_too_many_end_with_exit_1(speech: Path, tmp_path: Path) -> None:
+def test_bad_clips_are_failures_and_too_many_end_with_exit_1(speech: Path, tmp_path: Path, caplog) -> None:
     source = tmp_path / "source"
     source.mkdir()
     for path in speech.iterdir():
@@ -185,8 +185,10 @@ def test_bad_clips_are_failures_and_too_many_end_with_exit_1(speech: Path, tmp_p
         run(source, tmp_path / "out", max_failures=0.1)
     assert error.value.exit_code == 1
     assert is_complete(tmp_path / "out")
-    report = run(source, tmp_path / "out", max_failures=0.2)
+    with caplog.at_level(logging.WARNING):
+        report = run(source, tmp_path / "out", max_failures=0.2)
     assert (report.rows_in, report.rows_out, report.failed) == (10, 8, 2)
+    assert "2 of 10 clips failed; the first: w2: " in caplog.text
     for part in stage_parts(tmp_path / "out"):
         kept = pq.read_table(part.table(tmp_path / "out", "data")).num_rows
         failed = pq.read_table(part.failures(tmp_path / "out"))

@@ -171,7 +171,11 @@ def run_stage(
         _check_failures(out, everything, max_failures)
     if report.failed:
         where = ", ".join(str(out / FAILURES) for out in folders)
-        _log.warning("%s: %d of %d clips failed; the reasons are in %s", name, report.failed, report.rows_in, where)
+        first = next(_first_failure(out, part) for out in folders for part in mine if _failed(out, part))
+        _log.warning(
+            "%s: %d of %d clips failed; the first: %s All reasons are in %s",
+            name, report.failed, report.rows_in, first, where,
+        )  # fmt: skip
     return report
 
 
@@ -272,7 +276,10 @@ def _check(outs: Sequence[Path], workers: int, max_failures: float, corpus: Corp
 def _rows(corpus: Corpus, splits: Sequence[str] | None) -> dict[str, int]:
     for split in splits or ():
         if split not in corpus.splits:
-            raise InputError(f"the corpus has no split {split!r}; it has {', '.join(corpus.splits)}.")
+            raise InputError(
+                f"the corpus has no split {split!r}; it has {', '.join(corpus.splits)}. Name those that you want: "
+                "--splits, or splits= in Python."
+            )
     rows = {split: corpus.count(split) for split in corpus.splits if splits is None or split in splits}
     if not sum(rows.values()):
         raise InputError(f"no clips to work on in {corpus.root}, splits {', '.join(rows) or 'none'}.")
@@ -297,15 +304,19 @@ def _report(outs: Sequence[Path], parts: Sequence[Part], done: int) -> StageRepo
 
 
 def _check_failures(out: Path, parts: Sequence[Part], limit: float) -> None:
-    import pyarrow.parquet as pq
-
     for split in dict.fromkeys(part.split for part in parts):
         here = [part for part in parts if part.split == split and part.done([out])]
         rows, failed = sum(map(len, here)), sum(_failed(out, part) for part in here)
         if failed > limit * rows:
             part = next(part for part in here if _failed(out, part))
-            first = pq.read_table(part.failures(out)).slice(0, 1).to_pylist()[0]
             raise WorkError(
                 f"{failed} of {rows} clips of split {split!r} failed, more than --max-failures {limit:g}; the first: "
-                f"{first['id']}: {first['error']} All reasons are in {out / FAILURES}; what was written stays."
+                f"{_first_failure(out, part)} All reasons are in {out / FAILURES}; what was written stays."
             )
+
+
+def _first_failure(out: Path, part: Part) -> str:
+    import pyarrow.parquet as pq
+
+    first = pq.read_table(part.failures(out)).slice(0, 1).to_pylist()[0]
+    return f"{first['id']}: {first['error']}"
