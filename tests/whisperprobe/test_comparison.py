@@ -375,7 +375,7 @@ def test_summary_says_drop_recovery_transfer_and_words(study_runs: list[tuple[Pa
     assert found.share == pytest.approx(share)
     assert found.low < found.share < found.high
     assert f"of the drop was recovered ({100 * share:.0f} %" in " ".join(sentences)
-    assert any(s.startswith("Elsewhere, the model tuned on lfloss") and "under hfloss" in s for s in sentences)
+    assert any(s.startswith("Transfer: the model tuned on lfloss") and "under hfloss" in s for s in sentences)
     worst = worst_words(result, "hfloss", "normal").iloc[0]
     assert any(s.startswith("The words that suffered most under hfloss") and worst["word"] in s for s in sentences)
 

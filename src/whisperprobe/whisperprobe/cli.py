@@ -148,7 +148,8 @@ def probe_source(
     model: Model = None,
     condition: ConditionName = None,
     splits: Annotated[
-        list[str] | None, typer.Option("--splits", metavar="SPLIT", help="Splits to probe; repeat for several.")
+        list[str] | None,
+        typer.Option("--splits", metavar="SPLIT", help="Splits to probe, default test; repeat for several."),
     ] = None,
     top_k: Annotated[int, typer.Option("--top-k", help="Most probable tokens kept per position.")] = 1000,
     batch_size: Annotated[int, typer.Option("--batch-size", metavar="N", help="Clips per batch.")] = 16,

@@ -213,7 +213,7 @@ def _transfer(comparison: Comparison, order: Sequence[str]) -> list[str]:
                 part += f" (unadapted: {_percent(before)})"
             parts.append(part)
         if parts:
-            sentences.append(f"Elsewhere, the model tuned on {model} understood {_and(parts)}.")
+            sentences.append(f"Transfer: the model tuned on {model} understood {_and(parts)}.")
     return sentences
 
 

@@ -60,7 +60,7 @@ def probe_corpus(
     condition : str or Condition, optional
         What the clips are heard through, applied on the fly at the model's sample rate; none by default. For a corpus
         that is masked already leave it out: its own condition is recorded.
-    splits : sequence of str or None
+    splits : sequence of str or None, default ("test",)
         Which splits to probe; None is all.
     decodings : sequence of {"greedy", "forced"}
         What to score.

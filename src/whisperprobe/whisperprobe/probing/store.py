@@ -44,8 +44,22 @@ class TopK(NamedTuple):
 class ProbeResult:
     """A probe run: tables as pandas, vectors as arrays that `tokens.vector_row` indexes.
 
+    What every column means is on the page ``docs/probe-columns.md``.
+
     Attributes
     ----------
+    clips : DataFrame
+        One row per clip: `prediction`, `correct`, `word_surprisal` (bits), ...; then the columns of the source.
+    tokens : DataFrame
+        One row per scored token, greedy and forced: `log_probability`, `rank`, `entropy` (nats), ...
+    ground_truth : DataFrame
+        One row per greedy position and token of the ground truth.
+    hidden : array of float32, shape (rows, d)
+        Decoder states of the tokens that kept them, row `tokens.vector_row`.
+    top_k : TopK
+        Their most probable tokens, `ids` and `log_probabilities`, `(rows, k)`.
+    failures : DataFrame
+        Clips that could not be probed: id, error.
     manifest : dict
         What was run: model and hashes, prompt, options, corpus.
     path : Path or None
