@@ -250,7 +250,7 @@ def test_sound_at_another_rate_is_resampled_first(probe):
     ("options", "said"),
     [
         ({"texts": ["one"]}, "1 texts"),
-        ({"texts": "sick and ship"}, "one of each"),
+        ({"texts": "sick and ship"}, "one text each"),
         ({"ids": ["a", "a", "b", "c", "d", "e", "f"]}, "once"),
         ({"decodings": ["beam"]}, "unknown decoding 'beam'"),
         ({"vectors": "all"}, "unknown vectors 'all'"),

@@ -213,7 +213,9 @@ class Probe:
             texts = [texts]
         names = [str(i) for i in range(len(clips))] if ids is None else [str(i) for i in ids]
         said = [None] * len(clips) if texts is None else list(texts)
-        if isinstance(texts, str) or not len(clips) == len(names) == len(said):
+        if isinstance(texts, str):
+            raise InputError(f"texts is one string, {texts[:40]!r}, for several waveforms; give a list, one text each.")
+        if not len(clips) == len(names) == len(said):
             raise InputError(
                 f"{len(clips)} waveforms, {len(said)} texts and {len(names)} ids were given; give one of each per clip."
             )
