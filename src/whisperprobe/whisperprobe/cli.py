@@ -224,7 +224,8 @@ def compare_runs(
       whisperprobe compare probes/base-normal probes/base-hfloss --out comparison
       whisperprobe compare base:normal=probes/a base:hfloss=probes/b hfloss:hfloss=probes/c --out comparison
 
-    Without labels, the model is named after its folder and the condition is read from the run.
+    MODEL is base for the unadapted model, else the condition that it was fine-tuned on: the findings and the report
+    word it so. Without labels, the model is named after its folder and the condition is read from the run.
     """
     configure(log_level=log_level, quiet=quiet, debug=debug)
     from whisperprobe.comparison.conditions import compare

@@ -67,7 +67,8 @@ def compare(
     Parameters
     ----------
     runs : sequence of ProbeRun or path
-        A bare path is labelled from its manifest: the model's folder name and the condition's name.
+        A bare path is labelled from its manifest: the model's folder name and the condition's name. Give a `ProbeRun`
+        where that name is neither "base" nor the condition that the model was fine-tuned on.
     out : path, optional
         Folder to save the comparison in, replaced whole.
     seed : int, default 0
