@@ -71,8 +71,8 @@ def unknown_name(kind: str, name: object, known: Iterable[str]) -> InputError:
 
     Examples
     --------
-    >>> print(unknown_name("preset", "hflos", ["normal", "lfloss", "hfloss"]))
-    unknown preset 'hflos'. Did you mean 'hfloss'? Known: hfloss, lfloss, normal.
+    >>> print(unknown_name("preset", "norml", ["normal", "lfloss", "hfloss"]))
+    unknown preset 'norml'. Did you mean 'normal'? Known: hfloss, lfloss, normal.
     """
     names = sorted(known)
     by_folded = {n.casefold(): n for n in names}
