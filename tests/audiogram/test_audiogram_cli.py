@@ -113,6 +113,7 @@ def test_simulate_noise_and_level(clip, tmp_path):
         (["simulate", "none.wav", "{out}", "--condition", "hfloss"], "no such sound file"),
         (["simulate", "{clip}", "out.ogg", "--condition", "hfloss"], "no sound format is known"),
         (["simulate", "{clip}", "{out}", "--condition", "hfloss", "--max-seconds", "0.1"], "more than the 0.1 s"),
+        (["simulate", "{clip}", "{out}", "--condition", "hfloss", "--max-seconds", "nan"], "a number of seconds"),
         (["simulate", "{clip}", "{out}", "--audiogram", "hfloss", "--option", "n_fft"], "not KEY=VALUE"),
         (["simulate", "{clip}", "{out}", "--audiogram", "hfloss", "--option", "nfft=1"], "Did you mean 'n_fft'"),
         (["simulate", "{clip}", "{out}", "--audiogram", "hfloss", "--filter", "atenuation"], "'attenuation'"),
@@ -130,6 +131,17 @@ def test_wrong_calls_exit_with_2_and_a_line(arguments, words, clip, tmp_path, ca
     assert captured.err.startswith("error: ")
     assert "Traceback" not in captured.err
     assert not (tmp_path / "out.flac").exists()
+
+
+def test_what_nobody_foresaw_is_two_lines_too(monkeypatch, capsys):
+    def broken():
+        raise KeyError("no such thing")
+
+    monkeypatch.setattr("audiogram.standard_audiograms.presets", broken)
+    assert run("presets") == 1
+    assert capsys.readouterr().err.startswith("error: unexpected KeyError: 'no such thing'\n")
+    with pytest.raises(KeyError):
+        run("presets", "--debug")
 
 
 def test_usage_errors_exit_with_2(capsys):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -44,6 +46,23 @@ def test_two_files_of_one_name_are_two_clips(tmp_path: Path) -> None:
     assert corpus.splits == ("train",)
     assert corpus.ids("train") == ["a/yes", "b/deep/yes"]
     assert [clip.text for clip in corpus.read("train")] == ["yes", "yes"]
+
+
+def test_links_are_followed_but_not_in_circles(tmp_path: Path) -> None:
+    sound(tmp_path / "corpus" / "a" / "yes.wav")
+    sound(tmp_path / "elsewhere" / "no.wav")
+    (tmp_path / "corpus" / "a" / "up").symlink_to("..")
+    (tmp_path / "corpus" / "a" / "self").symlink_to(".")
+    (tmp_path / "corpus" / "b").symlink_to(tmp_path / "elsewhere")
+    assert open_corpus(tmp_path / "corpus").ids("train") == ["a/yes", "b/no"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such names")
+def test_a_name_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
+    sound(tmp_path / "a.wav")
+    os.rename(tmp_path / "a.wav", os.fsencode(tmp_path) + b"/\xff.wav")
+    with pytest.raises(InputError, match="not UTF-8"):
+        open_corpus(tmp_path)
 
 
 def test_files_that_differ_in_their_ending_alone_keep_it(tmp_path: Path) -> None:
@@ -129,6 +148,9 @@ def test_metadata_files(tmp_path: Path, kind: str) -> None:
         ("metadata.csv", "file_name,text\na.wav,x,y\n", "more or fewer fields"),
         ("metadata.csv", "file_name,text\na.wav,x\na.wav,y\n", "listed twice"),
         ("metadata.csv", "file_name,text\n../../etc/a.wav,x\n", "outside"),
+        ("metadata.csv", "file_name,text\n.,x\n", "itself"),
+        ("metadata.csv", "file_name,text\n", "lists no file"),
+        ("metadata.csv", "file_name,text,text\na.wav,x,y\n", "'text' twice"),
         ("metadata.jsonl", "[1]\n", "not an object"),
         ("metadata.jsonl", "{\n", "cannot be read"),
     ],

@@ -5,6 +5,7 @@ import itertools
 import sys
 import textwrap
 
+import numpy as np
 import pytest
 
 from audiogram import Audiogram, get_filter, list_filters, preset
@@ -93,6 +94,13 @@ def test_a_broken_plugin_disturbs_no_other_and_says_why(install, code, target, c
     assert caught.value.__cause__ is not None
     assert state_of("broken")[0].startswith("broken: ")
     assert state_of("attenuation") == ["available"]
+
+
+def test_a_plugin_that_cuts_the_sound_is_caught(install):
+    install("short = {module}:Quiet", FILTER.replace("return x * self.gain", "return x[..., :10]"))
+    heard = Condition("s", preset("normal"), "short")
+    with pytest.raises(FilterPluginError, match=r"\(10,\) from \(160,\)"):
+        heard(np.zeros(160), 16_000)
 
 
 NOT_FILTERS = {
@@ -213,8 +221,6 @@ class Limiter:
 
 
 def test_level_dependent_filters_hear_the_level_of_the_condition(install):
-    import numpy as np
-
     install("limiter = {module}:Limiter", LIMITER)
     with pytest.raises(InputError, match=r"depends on level; give level"):
         Condition("c", preset("normal"), "limiter")

@@ -37,7 +37,9 @@ def test_files(tmp_path, name, content):
     ("name", "content", "words"),
     [
         ("a.json", "{", "not JSON"),
+        ("a.json", "[" * 100_000, "not JSON"),
         ("a.json", "[]", "is a mapping"),
+        ("a.json", f'{{"frequencies": [1{"0" * 400}], "thresholds": [10]}}', "must be numbers"),
         ("a.json", '{"250": null}', "missing value"),
         ("a.csv", "", "at least one frequency"),
         ("a.csv", "250,10,20\n", "'250:10:20' is not a frequency"),

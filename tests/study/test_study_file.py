@@ -151,6 +151,13 @@ WRONG = [
         {"from_scratch": {"d_model": 16, "epochs": 1, "condition": "hflos"}},
         ["[model.from_scratch]", "Did you mean 'hfloss'"],
     ),
+    ("finetune.learning_rate", float("inf"), ["[finetune]", "'learning_rate'", "a number above 0"]),
+    ("seeds", [2**64], ["'seeds'", "different whole numbers"]),
+    (
+        "conditions.hall",
+        {"audiogram": "normal", "noise": {"file": "none.wav", "snr_db": 0}},
+        ["[conditions.hall]", "no noise file", "none.wav"],
+    ),
     ("probe.listen", "everything", ["'listen'", "'all', 'own', 'unmasked'"]),
     ("probe.text_map", {"0": "zero"}, ["[probe]", "'text_map'", "[corpus]"]),
     ("compare.human", {"file": "mald.txt"}, ["'human'", "Leave the key out"]),
@@ -177,6 +184,9 @@ def test_a_file_that_is_not_there_or_no_toml(tmp_path: Path) -> None:
     broken = tmp_path / "broken.toml"
     broken.write_text("a = 1\nb = = 2\n", encoding="utf-8")
     with pytest.raises(InputError, match=r"not valid TOML.*line 2"):
+        read_study(broken)
+    broken.write_text('name = "x"', encoding="utf-8-sig")
+    with pytest.raises(InputError, match="lacks the table 'corpus'"):  # a byte order mark does no harm
         read_study(broken)
     broken.write_bytes(b"name = '\xff'")
     with pytest.raises(InputError, match="not UTF-8"):

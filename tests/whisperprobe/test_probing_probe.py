@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from safetensors.torch import load_file, save_file
 from transformers import WhisperFeatureExtractor
 
 from audiogram.errors import AudiogramWarning, InputError
@@ -301,6 +302,10 @@ def test_damaged_weights_say_so(folder, tmp_path):
     copy = broken(folder, tmp_path)
     (copy / "model.safetensors").write_bytes(b"\x10\x00\x00\x00\x00\x00\x00\x00nonsense")
     with pytest.raises(InputError, match="cannot be loaded"):
+        Probe.from_pretrained(copy)
+    kept = {k: v for k, v in load_file(folder / "model.safetensors").items() if "encoder.layers.0.fc1" not in k}
+    save_file(kept, copy / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(InputError, match="lack 2 tensors"):
         Probe.from_pretrained(copy)
 
 

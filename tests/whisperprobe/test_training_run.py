@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
 import os
 import shutil
@@ -17,6 +18,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForSpeechSeq2Seq, AutoProcessor, WhisperForConditionalGeneration, WhisperProcessor
 
@@ -284,6 +286,31 @@ def test_killed_while_a_checkpoint_is_written(
     assert same_weights(tmp_path, undisturbed)
 
 
+def _as_the_system() -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def _as_safetensors() -> None:
+    raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+
+
+def _as_torch() -> None:
+    raise RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 27008 vs 26896")
+
+
+@pytest.mark.parametrize("fail", [_as_the_system, _as_safetensors, _as_torch])
+def test_a_full_disk_is_told_and_costs_no_more_than_the_last_steps(
+    speech: Path, base: FinetuneResult, undisturbed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    fail: Callable[[], None],
+) -> None:  # fmt: skip
+    with monkeypatch.context() as patch:
+        at_step(patch, 6, fail)
+        with pytest.raises(WorkError, match="no space left"):
+            finetune(speech, tmp_path, model=base.path, **SHORT)
+    finetune(speech, tmp_path, model=base.path, **SHORT)
+    assert same_weights(tmp_path, undisturbed)
+
+
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGUSR1"])
 def test_stops_on_request_with_a_checkpoint_and_goes_on(
     speech: Path, base: FinetuneResult, undisturbed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
@@ -415,6 +442,7 @@ def test_wrong_options_are_refused(
         ({"max_source_positions": 125}, "whole seconds"),
         ({"d_model": 65, "attention_heads": 2}, "not divisible"),
         ({"encoder_layers": 0}, "encoder_layers is 0"),
+        ({"activation_function": "gleu"}, "Did you mean 'gelu"),
     ],
 )
 def test_impossible_shapes_are_refused(speech: Path, tmp_path: Path, shape: dict[str, Any], reason: str) -> None:

@@ -68,6 +68,16 @@ def run_app(app: Callable[..., Any], argv: list[str] | None = None) -> int:
             raise
         print(f"error: {error}", file=sys.stderr)  # noqa: T201
         return error.exit_code
+    except Exception as error:  # nothing foresaw this one; whoever wants its traceback asks for it
+        if _state["debug"]:
+            raise
+        said = next(iter(str(error).splitlines()), "")
+        print(  # noqa: T201
+            f"error: unexpected {type(error).__name__}: {said}\n"
+            "What is written stays. The same command with --debug shows where it happened.",
+            file=sys.stderr,
+        )
+        return 1
     return 0
 
 

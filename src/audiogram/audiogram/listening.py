@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-from audiogram.errors import InputError, unknown_name
+from audiogram.errors import FilterPluginError, InputError, unknown_name
 from audiogram.filters.protocol import check_sample_rate, check_sound, is_tensor
 from audiogram.filters.registry import filter_info, get_filter, resolve_options
 from audiogram.frozen_mapping import FrozenMapping
@@ -264,6 +264,12 @@ def apply_conditions(
         presented, scale = _presented(x, sample_rate, group.first, keys)
         together = getattr(type(group.filters[0]), "together", None)
         results = together(group.filters, presented) if together is not None else [f(presented) for f in group.filters]
+        cut = next((one.shape for one in results if one.shape != x.shape), None)
+        if cut is not None:
+            raise FilterPluginError(
+                f"filter {group.first.filter!r} made sound of shape {tuple(cut)} from {tuple(x.shape)}; a filter keeps "
+                "it. Ask its makers to run audiogram.filters.conformance."
+            )
         if scale is None and len(plan) == 1 and len(set(group.normalise)) == 1 and isinstance(results, np.ndarray):
             # all conditions at once, and in place unless a filter hands back the sound it was given
             if group.normalise[0] == "none":

@@ -70,12 +70,14 @@ def read(
         opened: Any = io.BytesIO(source)
     else:
         opened = _checked_path(source)
+    if max_seconds is not None and math.isnan(max_seconds):
+        raise InputError("max_seconds is a number of seconds, or None for any length, got nan.")
     limit = math.inf
     blocks: list[npt.NDArray[np.float32]] = []
     try:
         with soundfile.SoundFile(opened) as file:
             rate, channels = int(file.samplerate), int(file.channels)
-            if max_seconds is not None:
+            if max_seconds is not None and math.isfinite(max_seconds):
                 limit = math.floor(max_seconds * rate)
                 if limit < file.frames < 2**62:  # some streams do not know their length and say 2**63 - 1
                     raise _too_long(name, file.frames / rate, max_seconds)

@@ -96,7 +96,7 @@ def parse_audiogram(text: str) -> Audiogram:
 def _from_json(content: str, name: str) -> Audiogram:
     try:
         plain = json.loads(content)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"not JSON ({error}).") from None
     if isinstance(plain, dict) and plain and all(_is_number(key) for key in plain):
         return Audiogram([float(f) for f in plain], list(plain.values()), name=name)

@@ -292,7 +292,7 @@ def _numbers(label: str, values: Iterable[float]) -> tuple[float, ...]:
             if isinstance(value, str | bool):
                 raise TypeError
             result.append(float(value))
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):  # a whole number may have 400 digits
             raise InputError(f"{label} must be numbers, got {value!r}.") from None
     return tuple(result)
 

@@ -156,7 +156,7 @@ def _run(stage: StagePlan, loaded: dict[str, Any] | None = None) -> float:
 def _chosen(planned: Plan, only: str | None) -> list[StagePlan]:
     stages = [s for s in planned.stages if only in (None, s.kind, s.name)]
     if not stages:
-        names = [*dict.fromkeys(s.kind for s in planned.stages), *(s.name for s in planned.stages)]
+        names = dict.fromkeys([*(s.kind for s in planned.stages), *(s.name for s in planned.stages)])
         raise unknown_name("stage", only, names)
     return stages
 

@@ -271,7 +271,10 @@ def _condition(name: str, definition: Mapping[str, Any], directory: Path, file: 
     if "audiogram" not in values:
         raise InputError(f"{file}: [conditions.{name}] lacks the key 'audiogram': a preset, a file, or thresholds.")
     if isinstance(values.get("noise"), Mapping) and isinstance(values["noise"].get("file"), str):
-        values["noise"] = {**values["noise"], "file": str(directory / values["noise"]["file"])}
+        masker = directory / values["noise"]["file"]
+        if not masker.is_file():
+            raise InputError(f"[conditions.{name}] of {file}: no noise file {masker}. Paths start from the study file.")
+        values["noise"] = {**values["noise"], "file": str(masker)}
     try:
         if isinstance(values["audiogram"], str):
             beside = directory / values["audiogram"]

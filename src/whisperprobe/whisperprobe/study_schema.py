@@ -6,6 +6,7 @@ misspelt key costs seconds and not a night of computing.
 
 from __future__ import annotations
 
+import math
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -48,7 +49,7 @@ def _is_int(value: Any, low: int) -> bool:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _text(what: str = "text", default: str | None = None) -> Key:
@@ -89,7 +90,7 @@ def _is_distinct_seeds(value: Any) -> bool:
     return (
         isinstance(value, list)
         and len(value) > 0
-        and all(_is_int(s, 0) for s in value)
+        and all(_is_int(s, 0) and s < 2**32 for s in value)
         and len(set(value)) == len(value)
     )
 
@@ -275,7 +276,7 @@ def read_toml(path: str | Path) -> dict[str, Any]:
     if file.is_dir():
         raise InputError(f"{file} is a folder, not a study file. Name the TOML file in it.")
     try:
-        return tomllib.loads(file.read_text(encoding="utf-8"))
+        return tomllib.loads(file.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         near = sorted(p.name for p in file.parent.glob("*.toml"))[:5] if file.parent.is_dir() else []
         hint = f" There: {', '.join(near)}." if near else ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import itertools
 import json
 import os
 from collections import Counter
@@ -47,6 +48,10 @@ class Folder:
         self.root = root
         files, tables = _walk(root)
         listed, self.unlisted = _read_tables(root, tables, files)
+        if tables and not listed:
+            raise InputError(
+                f"{root / tables[0]} lists no file; give it rows, or remove it to take all audio in {root}."
+            )
         records = listed if tables else {name: {} for name in files}
         if not records:
             raise InputError(f"no audio in {root}: no file ends in {', '.join(sorted(AUDIO_ENDINGS))}. Check the path.")
@@ -151,12 +156,14 @@ def _walk(root: Path) -> tuple[dict[str, tuple[int, int]], list[str]]:
         raise InputError(f"cannot read the folder {error.filename}: {error.strerror}.") from error
 
     for folder, inner, names in os.walk(root, followlinks=True, onerror=refuse):
-        inner[:] = sorted(name for name in inner if not name.startswith("."))
+        inner[:] = sorted(n for n in inner if not n.startswith(".") and not _leads_back(Path(folder, n), root))
         for name in names:
             path = Path(folder, name)
             if name.startswith("."):
                 continue
             relative = path.relative_to(root).as_posix()
+            if not _is_text(relative):
+                raise InputError(f"the name {relative!a} in {root} is not UTF-8, so no id follows from it; rename it.")
             if name in _TABLES:
                 tables.append(relative)
             elif path.suffix.lower() in AUDIO_ENDINGS:
@@ -166,6 +173,22 @@ def _walk(root: Path) -> tuple[dict[str, tuple[int, int]], list[str]]:
                 except OSError:  # a dangling link: the clip exists by name and fails when it is read
                     files[relative] = (-1, 0)
     return dict(sorted(files.items())), sorted(tables)
+
+
+def _leads_back(folder: Path, root: Path) -> bool:
+    """Whether `folder` is a link to a folder that it lies in, whose files are found without it."""
+    if not folder.is_symlink():
+        return False
+    above = itertools.takewhile(lambda path: path != root.parent, folder.parents)
+    return any(folder.samefile(path) for path in above)
+
+
+def _is_text(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:  # bytes that are not UTF-8 become lone surrogates
+        return False
+    return True
 
 
 def _read_tables(root: Path, tables: Sequence[str], files: Mapping[str, Any]) -> tuple[dict[str, dict[str, Any]], int]:
@@ -180,8 +203,8 @@ def _read_tables(root: Path, tables: Sequence[str], files: Mapping[str, Any]) ->
             name = os.path.normpath((PurePosixPath(table).parent / str(row.pop("file_name"))).as_posix()).replace(
                 os.sep, "/"
             )
-            if name.startswith(("../", "/")):
-                raise InputError(f"{root / table}, row {number}: {name!r} lies outside of {root}.")
+            if name.startswith(("../", "/")) or name in (".", ".."):
+                raise InputError(f"{root / table}, row {number}: {name!r} lies outside of {root}, or is {root} itself.")
             if name in listed:
                 raise InputError(f"{root / table}, row {number}: {name!r} is listed twice.")
             listed[name] = row
@@ -192,7 +215,11 @@ def _read_table(path: Path) -> Iterator[dict[str, Any]]:
     try:
         with open(path, encoding="utf-8-sig", newline="") as file:
             if path.suffix == ".csv":
-                for row in csv.DictReader(file, strict=True):
+                rows = csv.DictReader(file, strict=True)
+                twice = [name for name, count in Counter(rows.fieldnames or ()).items() if count > 1]
+                if twice:
+                    raise InputError(f"{path}: the header names column {twice[0]!r} twice; rename one of the two.")
+                for row in rows:
                     if None in row or None in row.values():
                         raise InputError(f"{path}: a row has more or fewer fields than the header: {row}")
                     yield row

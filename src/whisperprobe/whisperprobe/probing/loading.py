@@ -93,15 +93,19 @@ def load_checkpoint(path: str | Path, *, device: str = "auto", dtype: Any = None
         _check_folder(folder)
     try:
         with _quiet():
-            model: Any = WhisperForConditionalGeneration.from_pretrained(
-                str(path), dtype=kind, attn_implementation="sdpa"
-            )
+            load: Any = WhisperForConditionalGeneration.from_pretrained
+            model, found = load(str(path), dtype=kind, attn_implementation="sdpa", output_loading_info=True)
             tokenizer = WhisperTokenizer.from_pretrained(str(path))
     except (OSError, ValueError, RuntimeError, KeyError, TypeError, SafetensorError) as error:
         raise InputError(
             f"the Whisper checkpoint {str(path)!r} cannot be loaded: {_first_line(error)} "
             "A file is missing or damaged; copy or download it again."
         ) from error
+    if found["missing_keys"]:  # transformers would fill them with random numbers and go on
+        missing = sorted(found["missing_keys"])
+        raise InputError(
+            f"the weights of {str(path)!r} lack {len(missing)} tensors ({missing[0]}, ...); copy them again."
+        )
     return Checkpoint(
         model.eval().requires_grad_(False).to(where), tokenizer, str(path), _weights_hash(folder), _hash(tokenizer)
     )

@@ -141,8 +141,12 @@ def new_listener(shape: Mapping[str, Any], tokenizer: Any, *, language: str, tas
     """
     import torch
     from transformers import GenerationConfig, WhisperConfig, WhisperForConditionalGeneration
+    from transformers.activations import ACT2FN
 
     fields = _fields(shape)
+    activation = fields.get("activation_function", "gelu")
+    if activation not in ACT2FN:
+        raise unknown_name("activation_function of from_config", activation, ACT2FN)
     ids = tokenizer.convert_tokens_to_ids
     start = ids("<|startoftranscript|>")
     end = tokenizer.eos_token_id

@@ -3,17 +3,37 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import importlib.metadata
 import random
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from audiogram.errors import InputError, unknown_name
+from audiogram.errors import AudiogramError, InputError, WorkError, unknown_name
 
 if TYPE_CHECKING:
     from audiogram import Condition
 
-__all__ = ["chosen_device", "quiet_generators", "quiet_transformers", "versions"]
+__all__ = ["chosen_device", "quiet_generators", "quiet_transformers", "told_full_disk", "versions"]
+
+
+@contextlib.contextmanager
+def told_full_disk(folder: Path) -> Iterator[None]:
+    """Tell a full disk as what it is: torch and safetensors each have their own words for it, and their own errors."""
+    try:
+        yield
+    except AudiogramError:
+        raise
+    except Exception as error:
+        full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+        # torch's zip writer only says at which byte it stopped
+        if not full and not any(words in str(error) for words in ("No space left", "inline_container")):
+            raise
+        raise WorkError(
+            f"cannot write {folder}: no space left on device. Free some space, then start the same command again: it "
+            "goes on from the last whole checkpoint."
+        ) from error
 
 
 @contextlib.contextmanager

@@ -15,7 +15,13 @@ from audiogram.errors import InputError, unknown_name
 from whisperprobe.training.augment import Augmentation
 from whisperprobe.training.options import check_numbers
 from whisperprobe.training.records import RunFolder, last_sealed_checkpoint, model_card
-from whisperprobe.training.surroundings import chosen_device, quiet_generators, quiet_transformers, versions
+from whisperprobe.training.surroundings import (
+    chosen_device,
+    quiet_generators,
+    quiet_transformers,
+    told_full_disk,
+    versions,
+)
 
 if TYPE_CHECKING:
     from audiogram import Condition
@@ -202,10 +208,10 @@ def finetune(
         folder.start_over()
     if (done := folder.results()) is not None:
         return _result(folder.path, done)
-    with stop_on_signals(), quiet_generators(threads), quiet_transformers():
+    with told_full_disk(folder.path), stop_on_signals(), quiet_generators(threads), quiet_transformers():
         listener = _listener(corpus, model, from_config, vocabulary_size, tokenizer, language, task, seed)
         results = _train(folder, listener, corpus, hearing, augmentation, where, save_every)
-    folder.finish(results)
+        folder.finish(results)
     return _result(folder.path, results)
 
 
