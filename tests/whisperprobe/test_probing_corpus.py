@@ -237,14 +237,14 @@ def test_what_is_no_probe_run_is_refused(speech, tmp_path):
 
 
 KILLED = """
-import sys, time
+import signal, sys
 from pathlib import Path
 from whisperprobe.probing import corpus
 work = corpus._Work._write
 def slow(self, ready, writer, kept):
     if len(list(Path(sys.argv[3]).glob("failures/*.parquet"))) == 1:
         print("ready", flush=True)
-        time.sleep(600)
+        signal.pause()  # until it is killed
     return work(self, ready, writer, kept)
 corpus._Work._write = slow
 corpus.probe_corpus(sys.argv[1], sys.argv[3], model=sys.argv[2], dtype="float64", device="cpu", max_new_tokens=4,

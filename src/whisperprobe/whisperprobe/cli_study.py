@@ -38,7 +38,7 @@ def demo(
     \b
     Examples:
       whisperprobe demo
-      whisperprobe demo --out /tmp/demo
+      whisperprobe demo --out results/demo
 
     No network, no account, no GPU; minutes on a laptop. Spoken words are heard through three audiograms by a small
     Whisper, which is then fine-tuned on each. Ends by saying what was found and where the report is.

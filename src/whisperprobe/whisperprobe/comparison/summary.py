@@ -36,7 +36,7 @@ def recovery(comparison: Comparison, condition: str, reference: str) -> Recovery
     """How much of the unadapted model's drop in accuracy the model tuned on `condition` won back.
 
     1 is all of it: as accurate under the condition as the unadapted model under the reference. None where a cell is
-    missing or there is no drop to recover.
+    missing, or where the words do not settle that there is a drop: a share of nothing is no number.
     """
     cells: list[Cell] = [(BASE, reference), (BASE, condition), (condition, condition)]
     if condition == reference or any(cell not in comparison.cells for cell in cells):
@@ -44,9 +44,9 @@ def recovery(comparison: Comparison, condition: str, reference: str) -> Recovery
     best, impaired, tuned = (comparison.cells.index(cell) for cell in cells)
     boot = comparison.bootstrap("correct")
     drop = boot.estimates[best] - boot.estimates[impaired]
-    if not drop > 0:
-        return None
     drops = boot.draws[:, best] - boot.draws[:, impaired]
+    if not drop > 0 or boot.percentiles(drops, int(boot.n_words[best]), 0.95)[0] <= 0:
+        return None
     gains = boot.draws[:, tuned] - boot.draws[:, impaired]
     shares = np.divide(gains, drops, out=np.full_like(gains, np.nan), where=drops > 0)
     low, high = boot.percentiles(shares, int(boot.n_words[best]), 0.95)
