@@ -305,6 +305,9 @@ def test_bare_paths_are_labelled_from_their_manifests(tmp_path: Path, write_prob
     result = compare([write_probe_run(tmp_path / "b", SMALL, manifest={"options": masked})])
     assert result.cells == (("whisper-small", "lfloss"),)
     assert repr(result) == "<Comparison of whisper-small hearing lfloss: 3 rows>"
+    said = " ".join(summarise(result))
+    assert "The model whisper-small understood" in said
+    assert "tuned on" not in said  # a folder's name does not say what the model was tuned on
 
 
 # Folds

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -20,6 +20,29 @@ from whisperprobe.comparison.words import as_numbers, word_table
 __all__ = ["BASE", "Cell", "Comparison", "PairedChange", "read_comparison"]
 
 BASE = "base"  # label of the unadapted model
+
+
+def model_name(model: str, conditions: Collection[str]) -> str:
+    """How a model is called in sentences, figures and tables.
+
+    Parameters
+    ----------
+    model : str
+        Label of the model.
+    conditions : collection of str
+        The conditions compared. A label that is none of them, such as a folder's name, is left as it is: it does not
+        say what the model was tuned on.
+
+    Examples
+    --------
+    >>> [model_name(m, ["normal", "hfloss"]) for m in ("base", "hfloss", "whisper-small")]
+    ['unadapted', 'tuned on hfloss', 'whisper-small']
+    """
+    if model == BASE:
+        return "unadapted"
+    return f"tuned on {model}" if model in conditions else model
+
+
 MARKER = "comparison.json"
 FORMAT = 1
 MEASURES = ("correct", "word_surprisal", "word_mean_rank")

@@ -213,7 +213,10 @@ def _transfer(comparison: Comparison, order: Sequence[str]) -> list[str]:
                 part += f" (unadapted: {_percent(before)})"
             parts.append(part)
         if parts:
-            sentences.append(f"Transfer: the model tuned on {model} understood {_and(parts)}.")
+            if model in comparison.conditions:
+                sentences.append(f"Transfer: the model tuned on {model} understood {_and(parts)}.")
+            else:
+                sentences.append(f"The model {model} understood {_and(parts)}.")
     return sentences
 
 

@@ -14,9 +14,8 @@ import numpy as np
 import pandas as pd
 
 from audiogram.errors import InputError
-from whisperprobe.comparison.result import BASE, Comparison
+from whisperprobe.comparison.result import BASE, Comparison, model_name
 from whisperprobe.comparison.summary import worst_words
-from whisperprobe.report.palette import model_name
 
 if TYPE_CHECKING:
     from audiogram.corpus.clips import Clip
@@ -194,7 +193,7 @@ def _heard(rows: pd.DataFrame, models: Iterable[str], condition: str) -> Iterabl
         right = pd.to_numeric(mine["correct"], errors="coerce").dropna()
         surprisal = pd.to_numeric(mine["word_surprisal"], errors="coerce").mean()
         yield Heard(
-            model_name(model),
+            model_name(model, (condition,)),
             " / ".join(dict.fromkeys(answers)),
             None if right.empty else bool((right == 1).all()),
             float(surprisal),

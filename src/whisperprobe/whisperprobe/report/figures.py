@@ -14,9 +14,9 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from audiogram.errors import InputError
-from whisperprobe.comparison.result import BASE, Comparison
+from whisperprobe.comparison.result import BASE, Comparison, model_name
 from whisperprobe.comparison.summary import worst_words
-from whisperprobe.report.palette import DASHES, SCALE, SYMBOLS, cell_ink, condition_colours, model_name
+from whisperprobe.report.palette import DASHES, SCALE, SYMBOLS, cell_ink, condition_colours
 
 __all__ = [
     "audiogram_chart", "distribution_chart", "matrix_chart", "read_training", "training_chart", "words_chart",
@@ -71,8 +71,8 @@ def matrix_chart(comparison: Comparison, order: Sequence[str]) -> go.Figure:
         top = 100.0 if measure == "correct" else max([v for row in mean for v in row if v is not None] or [1.0])
         top = max(top, 1e-9)
         figure.add_heatmap(
-            x=[_plain(c) for c in order], y=[_plain(model_name(m)) for m in models], z=mean,
-            customdata=[[_cell_hover(table, (m, c), measure) for c in order] for m in models],
+            x=[_plain(c) for c in order], y=[_plain(model_name(m, order)) for m in models], z=mean,
+            customdata=[[_cell_hover(table, (m, c), measure, order) for c in order] for m in models],
             hovertemplate="%{customdata}<extra></extra>", colorscale=SCALE,
             reversescale=reverse, zmin=0, zmax=top, showscale=False, xgap=3, ygap=3, row=1, col=column,
         )  # fmt: skip
@@ -102,7 +102,7 @@ def distribution_chart(comparison: Comparison, order: Sequence[str]) -> go.Figur
             rows = (clips["model"] == model) & (clips["condition"] == condition)
             if not rows.any():
                 continue
-            colour, label = colours[condition], _plain(f"{condition}, {model_name(model)}")
+            colour, label = colours[condition], _plain(f"{condition}, {model_name(model, order)}")
             surprisal = _quantiles(comparison.values("word_surprisal")[rows.to_numpy()])
             figure.add_violin(
                 x=[_plain(condition)] * len(surprisal), y=surprisal, name=label, side=side, legendgroup=label,
@@ -216,8 +216,8 @@ def _cell_text(table: _Cells, cell: tuple[str, str], scale: float) -> str:
     return f"<b>{mean:.1f}</b>{interval}"
 
 
-def _cell_hover(table: _Cells, cell: tuple[str, str], measure: str) -> str:
-    who = f"{_plain(model_name(cell[0]))}, hearing {_plain(cell[1])}"
+def _cell_hover(table: _Cells, cell: tuple[str, str], measure: str, order: Sequence[str]) -> str:
+    who = f"{_plain(model_name(cell[0], order))}, hearing {_plain(cell[1])}"
     if cell not in table:
         return f"{who}: not probed"
     row = table[cell]

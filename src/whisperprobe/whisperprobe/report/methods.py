@@ -76,14 +76,16 @@ def methods_text(comparison: Comparison, versions: Mapping[str, str]) -> list[st
     """Paragraphs for a methods section."""
     clips = comparison.clips
     seeds = sorted({int(s) for s in clips["seed"].dropna()})
-    listeners = "the unadapted model" if BASE in comparison.models else ""
-    tuned = [m for m in comparison.models if m != BASE]
-    if tuned:
-        listeners += (" and " if listeners else "") + f"models fine-tuned on {_join(tuned)}"
+    tuned = [m for m in comparison.models if m in comparison.conditions]
+    listeners = _join(
+        (["the unadapted model"] if BASE in comparison.models else [])
+        + ([f"models fine-tuned on {_join(tuned)}"] if tuned else [])
+        + [f"the model {m}" for m in comparison.models if m != BASE and m not in tuned]
+    )
     repeated = f" The study was repeated with seeds {_join([str(s) for s in seeds])}." if len(seeds) > 1 else ""
     software = _join([f"{name} {version}" for name, version in versions.items()])
     return [
-        f"Speech was filtered through the audiograms above, and {listeners or 'the models'} transcribed "
+        f"Speech was filtered through the audiograms above, and {listeners} transcribed "
         f"{clips['clip_id'].nunique():,} recordings of {clips['word'].nunique():,} words under "
         f"{_join(list(comparison.conditions))}."
         f"{repeated} An answer counts as correct when it equals the spoken word after Whisper's text normalisation. "

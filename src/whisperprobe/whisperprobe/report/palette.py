@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from whisperprobe.comparison.result import BASE
-
-__all__ = ["DASHES", "SCALE", "SYMBOLS", "THEMES", "cell_ink", "condition_colours", "model_name"]
+__all__ = ["DASHES", "SCALE", "SYMBOLS", "THEMES", "cell_ink", "condition_colours"]
 
 # Contrast of at least 3:1 on white and on #14181f; hues of the Okabe-Ito set, which dichromats tell apart.
 _COLOURS = ("#2f7fc1", "#d1661f", "#1f9070", "#b0609a", "#a17d12", "#6a6fd1", "#c4505a", "#5c8a2e")
@@ -21,17 +19,6 @@ FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, s
 def condition_colours(conditions: Sequence[str]) -> dict[str, str]:
     """One colour per condition, the same in every figure."""
     return {name: _COLOURS[i % len(_COLOURS)] for i, name in enumerate(conditions)}
-
-
-def model_name(model: str) -> str:
-    """How a model is called in figures and tables.
-
-    Examples
-    --------
-    >>> model_name("base"), model_name("hfloss")
-    ('unadapted', 'tuned on hfloss')
-    """
-    return "unadapted" if model == BASE else f"tuned on {model}"
 
 
 def cell_ink(value: float | None, top: float, *, reverse: bool) -> str:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from whisperprobe.comparison.result import Comparison
-from whisperprobe.report.palette import SCALE, cell_ink, model_name
+from whisperprobe.comparison.result import Comparison, model_name
+from whisperprobe.report.palette import SCALE, cell_ink
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -58,7 +58,7 @@ def matrix_figure(comparison: Comparison, condition_order: Sequence[str] | None 
         axes.set_title(title, fontsize=12)
         axes.set_xticks(range(len(conditions)), conditions)
         axes.set_yticks(
-            range(len(models)), [model_name(m) for m in models] if axes is panels[0] else [""] * len(models)
+            range(len(models)), [model_name(m, conditions) for m in models] if axes is panels[0] else [""] * len(models)
         )
         axes.set_xlabel("what it hears")
         axes.tick_params(length=0)

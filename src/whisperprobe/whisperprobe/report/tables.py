@@ -6,8 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from whisperprobe.comparison.result import BASE, Comparison
-from whisperprobe.report.palette import model_name
+from whisperprobe.comparison.result import BASE, Comparison, model_name
 
 __all__ = ["matrix_rows", "word_columns"]
 
@@ -58,7 +57,7 @@ def matrix_rows(comparison: Comparison, order: Sequence[str]) -> list[dict[str, 
     accuracy, surprisal = comparison.by_cell("correct"), comparison.by_cell("word_surprisal")
     return [
         {
-            "model": model_name(model),
+            "model": model_name(model, order),
             "condition": condition,
             "accuracy": _interval(accuracy[model, condition], 100, " %"),
             "surprisal": _interval(surprisal[model, condition], 1, " bits"),
