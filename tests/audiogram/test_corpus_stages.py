@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import signal
 from pathlib import Path
 from typing import IO
 
@@ -28,7 +30,7 @@ from audiogram.corpus import (
     stage_parts,
     stages,
 )
-from audiogram.errors import InputError, WorkError
+from audiogram.errors import InputError, StoppedError, WorkError
 
 SCHEMA = {"data": pa.schema([("id", pa.string()), ("n", pa.int64())])}
 
@@ -108,6 +110,19 @@ def test_a_finished_stage_does_nothing_again(speech: Path, tmp_path: Path) -> No
     report = run(speech, tmp_path / "out", work=never)
     assert (report.parts_done, report.parts_skipped) == (0, 4)
     assert contents(tmp_path / "out") == before
+
+
+def test_a_stop_asked_for_before_the_first_part_is_heard(speech: Path, tmp_path: Path) -> None:
+    def card(manifest: dict[str, object]) -> str:
+        os.kill(os.getpid(), signal.SIGTERM)
+        return "asked to stop while the folder is prepared"
+
+    with pytest.raises(StoppedError, match="SIGTERM"):
+        run(speech, tmp_path / "out", readme=card)
+    assert not list((tmp_path / "out" / "failures").glob("*.parquet"))
+    run(speech, tmp_path / "out")
+    run(speech, tmp_path / "undisturbed")
+    assert contents(tmp_path / "out") == contents(tmp_path / "undisturbed")
 
 
 def test_a_part_whose_failures_file_is_missing_is_redone_alike(speech: Path, tmp_path: Path) -> None:

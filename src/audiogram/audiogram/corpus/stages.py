@@ -70,6 +70,7 @@ class StageReport:
     parts_skipped: int
 
 
+@stop_on_signals()
 def run_stage(
     name: str,
     *,
@@ -153,10 +154,8 @@ def run_stage(
     todo = [part for part in mine if not part.done(folders)]
     job = _PartJob(work, folders, dict(schemas) if schemas else None)
     done = 0
-    with (
-        stop_on_signals(),
-        Progress(label or name, sum(map(len, mine)), done=sum(map(len, mine)) - sum(map(len, todo))) as bar,
-    ):
+    check_stop()
+    with Progress(label or name, sum(map(len, mine)), done=sum(map(len, mine)) - sum(map(len, todo))) as bar:
         busy = []
         for outcome in _outcomes(job, todo, corpus, workers, bar):
             done += outcome.done
