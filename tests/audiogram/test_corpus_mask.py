@@ -227,12 +227,13 @@ def test_other_options_are_refused(speech: Path, masked: dict[str, Path]) -> Non
         ({"workers": 0}, "--workers 0"),
         ({"max_failures": 5}, "share between 0 and 1"),
         ({"max_seconds": 0}, "--max-seconds"),
+        ({"out_base": ""}, "out_base is empty"),
         ({"shard": "3/2"}, "shard 3/2"),
     ],
 )
 def test_a_wrong_call_is_refused_before_anything_is_written(speech: Path, tmp_path: Path, given, said: str) -> None:
     with pytest.raises(InputError, match=said):
-        mask_corpus(speech, tmp_path / "out", **given)
+        mask_corpus(speech, **{"out_base": tmp_path / "out", **given})
     assert not list(tmp_path.iterdir())
 
 

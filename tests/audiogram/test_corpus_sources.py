@@ -171,6 +171,8 @@ def test_the_metadatas_own_id_is_taken(tmp_path: Path) -> None:
 def test_sources_that_are_none(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="does not exist"):
         open_corpus(tmp_path / "nowhere")
+    with pytest.raises(InputError, match="'' does not exist"):
+        open_corpus("")
     with pytest.raises(InputError, match="no audio in"):
         open_corpus(tmp_path)
     with pytest.raises(InputError, match="a single file"):

@@ -111,6 +111,8 @@ def mask_corpus(
     sound.encode(np.zeros(16, np.float32), sample_rate, format)  # refuses a wrong format or rate before any work
     chosen = [listening.condition(c) if isinstance(c, str) else c for c in (conditions or listening.conditions())]
     _check_names(chosen)
+    if out_base is not None and not str(out_base).strip():
+        raise InputError("out_base is empty; give the beginning of the folders' names, or leave it out.")
     base = str(Path(out_base) if out_base is not None else corpus.root)
     folders = {condition.name: Path(f"{base}_{condition.name}") for condition in chosen}
     # A folder that is finished is only compared with what is asked for, not made again beside the others.

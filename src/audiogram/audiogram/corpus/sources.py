@@ -88,7 +88,7 @@ def open_corpus(
         return source
     root = Path(source)
     rule = TextRule(text_pattern, text_map)
-    if not root.exists():
+    if not str(source).strip() or not root.exists():  # Path("") would be the current folder
         raise InputError(f"the source {str(source)!r} does not exist. Check the path.")
     corpus = Corpus(_backend(root, rule), rule=rule)
     return corpus if split is None else corpus.divide(split)
