@@ -18,7 +18,7 @@ from audiogram.levels import active_rms, check_level, check_noise, make_noise
 from audiogram.standard_audiograms import parse_audiogram, preset
 from audiogram.thresholds import Audiogram
 
-__all__ = ["Condition", "Normalise", "apply_conditions", "condition", "conditions"]
+__all__ = ["Condition", "Normalise", "apply_conditions", "as_condition", "condition", "conditions"]
 
 Normalise = Literal["none", "peak", "rms", "input"]
 
@@ -220,6 +220,26 @@ def condition(name: str) -> Condition:
     return _built_in(name)
 
 
+def as_condition(value: str | Condition) -> Condition:
+    """Condition of a name in `conditions()`; a condition is returned as it is.
+
+    Raises
+    ------
+    InputError
+        For an unknown name, and for what is neither a name nor a condition.
+
+    Examples
+    --------
+    >>> as_condition("hfloss") is condition("hfloss")
+    True
+    """
+    if isinstance(value, Condition):
+        return value
+    if isinstance(value, str):
+        return condition(value)
+    raise InputError(f"a condition is a Condition or a name, got {type(value).__name__}.")
+
+
 def apply_conditions(
     x: Any,
     sample_rate: float,
@@ -298,7 +318,7 @@ class _Group:
 
 @lru_cache(maxsize=64)
 def _plan(conditions: tuple[str | Condition, ...], rate: float) -> tuple[_Group, ...]:
-    chosen = [_resolved(one) for one in conditions]
+    chosen = [as_condition(one) for one in conditions]
     if not chosen:
         raise InputError("there are no conditions to apply.")
     shared: dict[Any, list[int]] = {}
@@ -313,14 +333,6 @@ def _plan(conditions: tuple[str | Condition, ...], rate: float) -> tuple[_Group,
         )
         for members in shared.values()
     )
-
-
-def _resolved(one: str | Condition) -> Condition:
-    if isinstance(one, Condition):
-        return one
-    if isinstance(one, str):
-        return condition(one)
-    raise InputError(f"a condition is a Condition or a name, got {type(one).__name__}.")
 
 
 def _filter(one: Condition, rate: float) -> Any:

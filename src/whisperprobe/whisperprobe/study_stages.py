@@ -187,9 +187,9 @@ def write_comparison_report(folder: Path, title: str) -> Path:
 def condition_heard(manifest: Mapping[str, Any]) -> Condition | None:
     """Return the condition that a probe run heard: applied on the fly, or that of its masked corpus."""
     from audiogram import Condition
+    from whisperprobe.probing.store import condition_of
 
-    options = manifest.get("options") or {}
-    heard = options.get("condition") or options.get("corpus_condition")
+    heard = condition_of(manifest)
     return Condition.from_dict(heard) if isinstance(heard, Mapping) else None
 
 

@@ -109,7 +109,7 @@ def mask_corpus(
     if not max_seconds > 0:
         raise InputError(f"--max-seconds {max_seconds}: above 0.")
     sound.encode(np.zeros(16, np.float32), sample_rate, format)  # refuses a wrong format or rate before any work
-    chosen = [listening.condition(c) if isinstance(c, str) else c for c in (conditions or listening.conditions())]
+    chosen = [listening.as_condition(c) for c in (conditions or listening.conditions())]
     _check_names(chosen)
     if out_base is not None and not str(out_base).strip():
         raise InputError("out_base is empty; give the beginning of the folders' names, or leave it out.")

@@ -17,12 +17,13 @@ import numpy as np
 from audiogram.corpus.files import NewFile, cannot_write
 from audiogram.errors import WorkError
 
-__all__ = ["VectorFile"]
+__all__ = ["DTYPE_CODES", "VectorFile"]
 
-_NAMES = {
+DTYPE_CODES = {
     "float64": "F64", "float32": "F32", "float16": "F16", "int64": "I64", "int32": "I32", "int16": "I16", "int8": "I8",
     "uint64": "U64", "uint32": "U32", "uint16": "U16", "uint8": "U8", "bool": "BOOL",
 }  # fmt: skip
+"""What safetensors calls the types of NumPy."""
 
 
 class VectorFile:
@@ -46,7 +47,7 @@ class VectorFile:
         for name, array in arrays.items():
             array = np.ascontiguousarray(array)
             kind = (array.dtype, array.shape[1:])
-            if array.ndim < 1 or array.dtype.name not in _NAMES:
+            if array.ndim < 1 or array.dtype.name not in DTYPE_CODES:
                 raise WorkError(f"vectors {name!r} of shape {array.shape} and type {array.dtype} cannot be stored.")
             if self._kinds.setdefault(name, kind) != kind:
                 raise WorkError(f"vectors {name!r} changed from {self._kinds[name]} to {kind} within one part.")
@@ -72,7 +73,7 @@ class VectorFile:
             dtype, shape = self._kinds[name]
             size = self._rows[name] * int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
             header[name] = {
-                "dtype": _NAMES[dtype.name], "shape": [self._rows[name], *shape], "data_offsets": [at, at + size],
+                "dtype": DTYPE_CODES[dtype.name], "shape": [self._rows[name], *shape], "data_offsets": [at, at + size],
             }  # fmt: skip
             at += size
         text = json.dumps(header, separators=(",", ":")).encode()

@@ -169,8 +169,10 @@ def _read(run: ProbeRun | str | Path) -> tuple[ProbeRun, pd.DataFrame, dict[str,
 
 def _labels(manifest: Mapping[str, Any]) -> tuple[str, str]:
     """Model and condition of a run that came without labels, from its manifest."""
+    from whisperprobe.probing.store import condition_of
+
     options = manifest.get("options") or {}
-    heard: Any = options.get("condition") or options.get("corpus_condition")
+    heard = condition_of(manifest)
     name = heard.get("name") if isinstance(heard, Mapping) else heard
     return Path(str(options.get("model") or "model")).name, str(name or "unmasked")
 

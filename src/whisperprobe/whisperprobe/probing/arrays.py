@@ -9,14 +9,12 @@ from typing import Any
 
 import numpy as np
 
+from audiogram.corpus.vectors import DTYPE_CODES
 from audiogram.errors import WorkError
 
 __all__ = ["PartedArray", "map_safetensors"]
 
-_DTYPES = {
-    "F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "|i1",
-    "U64": "<u8", "U32": "<u4", "U16": "<u2", "U8": "|u1", "BOOL": "|b1",
-}  # fmt: skip
+_DTYPES = {code: np.dtype(name).newbyteorder("<") for name, code in DTYPE_CODES.items()}
 
 
 class PartedArray:

@@ -11,9 +11,11 @@ import pyarrow as pa
 
 from audiogram.corpus import open_corpus, run_stage
 from audiogram.errors import InputError, StoppedError, WorkError
+from audiogram.listening import as_condition
 from whisperprobe.probing import tables
 from whisperprobe.probing.batches import DECODINGS, VECTORS, check_choice
 from whisperprobe.probing.probe import Probe
+from whisperprobe.probing.store import condition_of
 
 if TYPE_CHECKING:
     from audiogram.corpus import Clip, Corpus, Part, PartWriter, SplitRule
@@ -105,7 +107,7 @@ def probe_corpus(
     corpus = open_corpus(source, text_pattern=text_pattern, text_map=text_map, split=split)
     if max_samples is not None:
         corpus = corpus.sample(max_samples, seed)
-    heard = _condition(condition)
+    heard = None if condition is None else as_condition(condition)
     if not isinstance(model, Probe):
         model = Probe.from_pretrained(
             model, device=device, dtype=dtype, language=language, task=task, max_new_tokens=max_new_tokens
@@ -211,14 +213,6 @@ class _Work:
         return len(batch.vectors.get("hidden", ()))
 
 
-def _condition(condition: str | Condition | None) -> Condition | None:
-    if isinstance(condition, str):
-        from audiogram import condition as built_in
-
-        return built_in(condition)
-    return condition
-
-
 def _versions(condition: Condition | None) -> dict[str, str]:
     import torch
     import transformers
@@ -238,7 +232,7 @@ def _versions(condition: Condition | None) -> dict[str, str]:
 
 def _card(manifest: Mapping[str, Any]) -> str:
     options = manifest["options"]
-    heard = options["condition"] or options["corpus_condition"] or {}
+    heard = condition_of(manifest) or {}
     return (
         f"# Probe run\n\nHeard by `{options['model']}`"
         + (f" through the condition `{heard.get('name')}`" if heard else "")

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from whisperprobe.probing.batches import Batch
 
-__all__ = ["ProbeResult", "TopK", "load_probes"]
+__all__ = ["ProbeResult", "TopK", "condition_of", "load_probes"]
 
 TABLES = ("clips", "tokens", "ground_truth")
 VECTOR_NAMES = ("hidden", "top_k_ids", "top_k_log_probabilities")
@@ -208,6 +208,18 @@ class _LazyTables(Mapping[str, Any]):
                 pieces.append(piece)
         schema = {"clips": tables.CLIPS, "tokens": tables.TOKENS, "ground_truth": tables.GROUND_TRUTH}[name]
         return pa.concat_tables(pieces, promote_options="permissive") if pieces else schema.empty_table()
+
+
+def condition_of(manifest: Mapping[str, Any]) -> Any:
+    """What a probe run heard, as its manifest has it: the condition applied on the fly, or that of its masked corpus.
+
+    Returns
+    -------
+    dict or None
+        `Condition.to_dict()`; None where the recordings were heard as they are.
+    """
+    options = manifest.get("options") or {}
+    return options.get("condition") or options.get("corpus_condition")
 
 
 def load_probes(path: str | Path) -> ProbeResult:

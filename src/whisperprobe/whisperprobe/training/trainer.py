@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from audiogram.console import check_stop, stop_on_signals
 from audiogram.errors import InputError, unknown_name
+from audiogram.listening import as_condition
 from whisperprobe.training.augment import Augmentation
 from whisperprobe.training.options import check_numbers
 from whisperprobe.training.records import RunFolder, last_sealed_checkpoint, model_card
@@ -173,17 +174,18 @@ def finetune(
     if model is not None and tokenizer is not None:
         raise InputError("a tokenizer can only be given with from_config: a model has its own.")
     augmentation = Augmentation.of(augment)
-    hearing = _condition(condition)
+    hearing = None if condition is None else as_condition(condition)
     where = chosen_device(device)
 
+    from audiogram.corpus import open_corpus
     from whisperprobe.training.data import training_split
     from whisperprobe.training.model_folder import weights_digest
 
-    corpus = _open(source, text_pattern, text_map, split)
+    corpus = open_corpus(source, text_pattern=text_pattern, text_map=text_map, split=split)
     if max_samples is not None:
         corpus = corpus.sample(max_samples, seed)
     training_split(corpus)
-    masked = (getattr(corpus, "manifest", None) or {}).get("condition")
+    masked = (corpus.manifest or {}).get("condition")
     if masked and hearing is not None:
         raise InputError(
             f"the corpus is filtered already (condition {_name(masked)!r}), and condition {hearing.name!r} would "
@@ -310,22 +312,6 @@ def _listener(
         texts = (row["text"] or "" for row in corpus.rows("train"))
         words = train_tokenizer(texts, vocabulary_size, languages=[code], task=task)
     return new_listener(shape, words, language=code, task=task, seed=seed)
-
-
-def _open(source: Any, text_pattern: str | None, text_map: Mapping[str, str] | None, split: Any) -> Any:
-    if hasattr(source, "splits") and hasattr(source, "read"):
-        return source
-    from audiogram.corpus import open_corpus
-
-    return open_corpus(source, text_pattern=text_pattern, text_map=text_map, split=split)
-
-
-def _condition(value: str | Condition | None) -> Condition | None:
-    if value is None:
-        return None
-    import audiogram
-
-    return audiogram.condition(value) if isinstance(value, str) else value
 
 
 def _tell_excluded(split: str, speech: Speech) -> None:
