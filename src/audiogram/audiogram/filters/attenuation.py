@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from audiogram.errors import InputError, unknown_name
-from audiogram.filters.protocol import as_ears, check_sample_rate, check_sound, is_tensor, row_ears
+from audiogram.filters.base import DifferentiableFilter, working_dtype
+from audiogram.filters.protocol import check_sound, is_tensor, row_ears
 from audiogram.thresholds import Audiogram, Interpolation
+
+if TYPE_CHECKING:
+    import torch
 
 __all__ = ["Attenuation"]
 
 
-class Attenuation:
+class Attenuation(DifferentiableFilter):
     """Attenuate every frequency by the threshold there.
 
     STFT with a periodic Hann window and zero padding of half a window at both ends; every bin times `10**(-dB/20)`
@@ -65,11 +69,9 @@ class Attenuation:
         hop_length: int = 512,
         interpolation: Interpolation = "log2",
     ) -> None:
-        self.ears = as_ears(audiogram)
-        self.sample_rate = check_sample_rate(sample_rate)
+        super().__init__(audiogram, sample_rate=sample_rate)
         self.check_options(n_fft=n_fft, hop_length=hop_length, interpolation=interpolation)
         self.n_fft, self.hop_length, self.interpolation = int(n_fft), int(hop_length), interpolation
-        self._given = None if isinstance(audiogram, Audiogram) else len(self.ears)
         self._flat = all(ear.is_flat for ear in self.ears)
         self._cache: dict[Any, Any] = {}
 
@@ -117,6 +119,26 @@ class Attenuation:
         """Filter `x` (..., samples); same shape, dtype and device."""
         return self.together([self], x)[0]
 
+    def on_tensor(self, rows: torch.Tensor, thresholds: torch.Tensor) -> torch.Tensor:
+        """Filter `rows` (rows, samples) with `thresholds` (1 or rows, frequencies), differentiable in both."""
+        from audiogram.kernels.torch_stft_gain import stft_gains
+
+        return stft_gains(rows, self._tensor_gains(thresholds).unsqueeze(0), self.n_fft, self.hop_length)[0]
+
+    def _tensor_gains(self, thresholds: torch.Tensor) -> torch.Tensor:
+        """Gains (..., n_fft // 2 + 1) of thresholds (..., frequencies) at `threshold_frequencies`."""
+        import torch
+
+        key = ("matrix", thresholds.device, thresholds.dtype)
+        if key not in self._cache:
+            from audiogram.filters.differentiable import interpolation_matrix
+
+            matrix = interpolation_matrix(self.threshold_frequencies, self.frequencies, self.interpolation)
+            with torch.inference_mode(False):
+                self._cache[key] = torch.as_tensor(matrix.T, dtype=thresholds.dtype, device=thresholds.device)
+        gains: torch.Tensor = torch.pow(10.0, -(thresholds @ self._cache[key]) / 20.0)
+        return gains
+
     @staticmethod
     def together(filters: Sequence[Attenuation], x: Any) -> Any:
         """Several filters on the same sound, from one forward transform.
@@ -152,8 +174,7 @@ def _flat_gains(one: Attenuation) -> npt.NDArray[np.float64]:
 
 
 def _arrays(filters: Sequence[Attenuation], x: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    # half precision has no transform of its own, and extended precision none that is compiled
-    dtype = np.dtype(np.float32) if x.dtype.itemsize <= 4 else np.dtype(np.float64)
+    dtype = working_dtype(x)
     rows = np.ascontiguousarray(x, dtype).reshape(-1, x.shape[-1])
     ears = {one._given: row_ears(x, one._given) for one in filters}
     out = np.empty((len(filters), *rows.shape), dtype)
@@ -180,34 +201,29 @@ def _tensors(filters: Sequence[Attenuation], x: Any) -> Any:
 
     from audiogram.kernels.torch_stft_gain import stft_gains
 
-    dtype = torch.promote_types(x.dtype, torch.float32)
-    rows = x.reshape(-1, x.shape[-1]).to(dtype)
-    out: list[Any] = [None] * len(filters)
-    for i, one in enumerate(filters):
-        row_ears(x, one._given)
-        if one._flat:
-            out[i] = rows * _tensor_gains(one, x, dtype, _flat_gains(one)[:, None])
-    for (n_fft, hop), members in _groups(filters).items():
-        if not len(rows):
-            for i in members:
-                out[i] = rows
-            continue
-        sets = [_tensor_gains(filters[i], x, dtype, filters[i].gains) for i in members]
-        widest = max(len(one) for one in sets)
-        done = stft_gains(rows, torch.stack([one.expand(widest, -1) for one in sets]), n_fft, hop)
-        for j, i in enumerate(members):
-            out[i] = done[j]
+    rows = x.reshape(-1, x.shape[-1]).to(working_dtype(x))
+    ears = {one._given: row_ears(x, one._given) for one in filters}
+    out: list[Any] = [rows] * len(filters)
+    if len(rows):
+        for i, one in enumerate(filters):
+            if one._flat:
+                thresholds = one._row_thresholds(x, ears[one._given])[:, :1]
+                out[i] = rows * torch.pow(10.0, -thresholds / 20.0).to(rows.dtype)
+        for (n_fft, hop), members in _groups(filters).items():
+            sets = [_own_gains(filters[i], x, ears[filters[i]._given]) for i in members]
+            widest = max(len(one) for one in sets)
+            done = stft_gains(rows, torch.stack([one.expand(widest, -1) for one in sets]), n_fft, hop)
+            for j, i in enumerate(members):
+                out[i] = done[j]
     return torch.stack(out).reshape(len(filters), *x.shape).to(x.dtype)
 
 
-def _tensor_gains(one: Attenuation, x: Any, dtype: Any, gains: npt.NDArray[np.float64]) -> Any:
-    """Gains on the device of `x`, (1 or rows, ...), kept for the next call: a copy to a GPU waits for it."""
+def _own_gains(one: Attenuation, x: Any, ears: npt.NDArray[np.int64]) -> Any:
+    """Gains of the filter's own thresholds, (1 or rows, n_fft // 2 + 1), kept for the next call."""
     import torch
 
-    rows = x.numel() // x.shape[-1]
-    key = (x.device, dtype, rows if one._given else 1)
+    key = ("gains", x.device, len(ears) if one._given else 1)
     if key not in one._cache:
-        per_row = gains if one._given is None else gains[row_ears(x, one._given)]
-        with torch.inference_mode(False):  # a tensor made in inference mode could not take part in training later
-            one._cache[key] = torch.as_tensor(per_row, dtype=dtype, device=x.device)
+        with torch.inference_mode(False), torch.no_grad():
+            one._cache[key] = one._tensor_gains(one._row_thresholds(x, ears))
     return one._cache[key]

@@ -21,7 +21,7 @@ def stft_gains(x: torch.Tensor, gains: torch.Tensor, n_fft: int, hop: int) -> to
     x : Tensor of float32 or float64, shape (rows, samples)
         Sound; zero padding of half a window at both ends is implied.
     gains : Tensor, shape (sets, rows or 1, n_fft // 2 + 1)
-        Linear gains, on the device of `x`, in its dtype.
+        Linear gains, real, on the device of `x`.
     n_fft, hop : int
         Window and hop in samples, hop at most half a window.
 
