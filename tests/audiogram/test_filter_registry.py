@@ -11,7 +11,7 @@ import pytest
 from audiogram import Audiogram, get_filter, list_filters, preset
 from audiogram.errors import FilterPluginError, InputError
 from audiogram.filters.registry import filter_info, resolve_options
-from audiogram.listening import Condition
+from audiogram.listening import Condition, apply_conditions
 
 FILTER = """
 class Quiet:
@@ -101,6 +101,23 @@ def test_a_plugin_that_cuts_the_sound_is_caught(install):
     heard = Condition("s", preset("normal"), "short")
     with pytest.raises(FilterPluginError, match=r"\(10,\) from \(160,\)"):
         heard(np.zeros(160), 16_000)
+
+
+def test_a_plugin_that_fails_on_sound_is_named_with_the_cause(install):
+    install("fails = {module}:Quiet", FILTER.replace("return x * self.gain", "return {}['spectrum']"))
+    heard = Condition("f", preset("normal"), "fails")
+    with pytest.raises(FilterPluginError, match="'fails' of fake-plugin 1.2.3 failed.*KeyError: 'spectrum'") as caught:
+        heard(np.zeros(160), 16_000)
+    assert isinstance(caught.value.__cause__, KeyError)
+    with pytest.raises(FilterPluginError, match="'fails' of fake-plugin"):
+        apply_conditions(np.zeros(160), 16_000, ["hfloss", heard])
+
+
+def test_what_a_plugin_refuses_on_purpose_is_its_own_error(install):
+    refuses = "from audiogram.errors import InputError\n        raise InputError('too short for me')"
+    install("refuses = {module}:Quiet", FILTER.replace("return x * self.gain", refuses))
+    with pytest.raises(InputError, match="^too short for me$"):
+        Condition("r", preset("normal"), "refuses")(np.zeros(160), 16_000)
 
 
 NOT_FILTERS = {

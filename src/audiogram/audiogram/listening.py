@@ -5,16 +5,18 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache, lru_cache
+from functools import cache
 from typing import Any, Literal, get_args
 
 import numpy as np
 
-from audiogram.errors import FilterPluginError, InputError, unknown_name
+from audiogram.errors import InputError, unknown_name
 from audiogram.filters.protocol import check_sample_rate, check_sound, is_tensor
 from audiogram.filters.registry import filter_info, get_filter, resolve_options
 from audiogram.frozen_mapping import FrozenMapping
-from audiogram.levels import active_rms, check_level, check_noise, make_noise
+from audiogram.levels import check_level, check_noise
+from audiogram.presenting import normaliser, presented
+from audiogram.sharing import shared_groups
 from audiogram.standard_audiograms import parse_audiogram, preset
 from audiogram.thresholds import Audiogram
 
@@ -24,7 +26,6 @@ Normalise = Literal["none", "peak", "rms", "input"]
 
 _STUDY_OPTIONS = {"n_fft": 2048, "hop_length": 512, "interpolation": "linear"}
 _BUILT_IN = ("normal", "lfloss", "hfloss")
-_REFERENCE_DBSPL = 100.0  # full scale while a clip is scaled to a given speech level; taken back afterwards
 
 
 @dataclass(frozen=True)
@@ -269,6 +270,8 @@ def apply_conditions(
     ------
     InputError
         As `Condition.__call__`; for no conditions and for an unknown name.
+    FilterPluginError
+        Where a filter fails in a way that it does not explain, or changes the shape of the sound.
 
     Examples
     --------
@@ -278,143 +281,25 @@ def apply_conditions(
     if isinstance(conditions, str | Condition):
         raise InputError(f"conditions is a list, got {conditions!r}; put it in brackets.")
     check_sound(x)
-    plan = _plan(tuple(conditions), check_sample_rate(sample_rate))
-    heard: list[Any] = [None] * sum(len(group.members) for group in plan)
+    chosen = tuple(as_condition(one) for one in conditions)
+    if not chosen:
+        raise InputError("there are no conditions to apply.")
+    plan = shared_groups(chosen, check_sample_rate(sample_rate))
+    heard: list[Any] = [None] * len(chosen)
     for group in plan:
-        presented, scale = _presented(x, sample_rate, group.first, keys)
-        together = getattr(type(group.filters[0]), "together", None)
-        results = together(group.filters, presented) if together is not None else [f(presented) for f in group.filters]
-        cut = next((one.shape for one in results if one.shape != x.shape), None)
-        if cut is not None:
-            raise FilterPluginError(
-                f"filter {group.first.filter!r} made sound of shape {tuple(cut)} from {tuple(x.shape)}; a filter keeps "
-                "it. Ask its makers to run audiogram.filters.conformance."
-            )
+        sound, scale = presented(x, sample_rate, group.first, keys)
+        results = group.hear(sound)
         if scale is None and len(plan) == 1 and len(set(group.normalise)) == 1 and isinstance(results, np.ndarray):
             # all conditions at once, and in place unless a filter hands back the sound it was given
             if group.normalise[0] == "none":
                 return results
-            divisor = _divisor(results, x, group.normalise[0])
+            divisor = normaliser(results, x, group.normalise[0])
             return np.divide(results, divisor, out=None if np.may_share_memory(results, x) else results)
         for i, result, normalise in zip(group.members, results, group.normalise, strict=True):
             unscaled = result if scale is None else result / scale
-            heard[i] = unscaled if normalise == "none" else unscaled / _divisor(unscaled, x, normalise)
+            heard[i] = unscaled if normalise == "none" else unscaled / normaliser(unscaled, x, normalise)
     if is_tensor(x):
         import torch
 
         return torch.stack(heard)
     return np.stack(heard)
-
-
-@dataclass(frozen=True)
-class _Group:
-    """Conditions that have filter class, level and noise in common, so that work can be shared."""
-
-    members: tuple[int, ...]
-    first: Condition
-    filters: tuple[Any, ...]
-    normalise: tuple[str, ...]
-
-
-@lru_cache(maxsize=64)
-def _plan(conditions: tuple[str | Condition, ...], rate: float) -> tuple[_Group, ...]:
-    chosen = [as_condition(one) for one in conditions]
-    if not chosen:
-        raise InputError("there are no conditions to apply.")
-    shared: dict[Any, list[int]] = {}
-    for i, one in enumerate(chosen):
-        shared.setdefault((one.filter, one.level, one.noise), []).append(i)
-    return tuple(
-        _Group(
-            tuple(members),
-            chosen[members[0]],
-            tuple(_filter(chosen[i], rate) for i in members),
-            tuple(chosen[i].normalise for i in members),
-        )
-        for members in shared.values()
-    )
-
-
-def _filter(one: Condition, rate: float) -> Any:
-    cls = get_filter(one.filter)
-    extra: dict[str, Any] = {}
-    if cls.level_dependent:
-        level = one.level or {}
-        extra["level"] = level.get("full_scale_dbspl", _REFERENCE_DBSPL)
-    return cls(one.audiogram, sample_rate=rate, **FrozenMapping(one.options).plain(), **extra)
-
-
-def _presented(x: Any, rate: float, one: Condition, keys: str | Sequence[str] | None) -> tuple[Any, Any]:
-    """Sound as it reaches the filter, with noise and at its level, and a scale to divide the output by, or None."""
-    if one.noise is None and one.level is None:
-        return x, None
-    rows = _rows(x)
-    presented = x
-    if one.noise is not None:
-        names = _keys(keys, len(rows))
-        added = np.stack([make_noise(r, rate, one.noise, k) for r, k in zip(rows, names, strict=True)])
-        presented = x + _like(x, added.reshape(x.shape))
-    if one.level is None or "speech_dbspl" not in one.level:
-        return presented, None
-    # what the level of the speech is, is measured without the noise
-    levels = np.array([active_rms(r, rate) for r in rows]).reshape(*x.shape[:-1], 1)
-    full_scale = one.level.get("full_scale_dbspl", _REFERENCE_DBSPL)
-    wanted = 10 ** ((one.level["speech_dbspl"] - full_scale) / 20)
-    gains = _like(x, wanted / np.where(levels == 0, wanted, levels))
-    return presented * gains, None if "full_scale_dbspl" in one.level else gains
-
-
-def _rows(x: Any) -> list[np.ndarray[Any, np.dtype[Any]]]:
-    values = x.detach().cpu().double().numpy() if is_tensor(x) else x
-    return list(values.reshape(-1, x.shape[-1]))
-
-
-def _keys(keys: str | Sequence[str] | None, rows: int) -> list[str | None]:
-    if keys is None:
-        return [None] * rows
-    names = [keys] if isinstance(keys, str) else list(keys)
-    if len(names) != rows:
-        raise InputError(f"keys names {len(names)} clips, but the sound has {rows}.")
-    return list(names)
-
-
-def _like(x: Any, values: np.ndarray[Any, np.dtype[Any]]) -> Any:
-    if is_tensor(x):
-        import torch
-
-        return torch.as_tensor(values, dtype=x.dtype, device=x.device)
-    return values.astype(x.dtype)
-
-
-def _divisor(y: Any, x: Any, normalise: str) -> Any:
-    """What to divide `y` by, per clip: shape (..., 1), 1 where a clip is silent."""
-    if normalise == "peak":
-        value = _peak(y)
-    elif normalise == "input":
-        value = _peak(x)
-    else:
-        before, after = _rms(x), _rms(y)
-        value = after / _where_zero(before, 1.0)
-        if is_tensor(value):
-            value = value.masked_fill(before == 0, 0.0)
-        else:
-            value = np.where(before == 0, np.zeros_like(value), value)
-    return _where_zero(value, 1.0)
-
-
-def _where_zero(value: Any, other: float) -> Any:
-    if is_tensor(value):
-        return value.masked_fill(value == 0, other)
-    return np.where(value == 0, value.dtype.type(other), value)
-
-
-def _peak(x: Any) -> Any:
-    if is_tensor(x):
-        return x.abs().amax(dim=-1, keepdim=True)
-    return np.maximum(x.max(axis=-1, keepdims=True), -x.min(axis=-1, keepdims=True))  # abs() would copy the sound
-
-
-def _rms(x: Any) -> Any:
-    if is_tensor(x):
-        return x.square().mean(dim=-1, keepdim=True).sqrt()
-    return np.sqrt(np.mean(np.square(x), axis=-1, keepdims=True))

@@ -23,7 +23,8 @@ import numpy as np
 import numpy.typing as npt
 
 from audiogram.errors import InputError
-from audiogram.filters.registry import get_filter, signature_problem
+from audiogram.filters.registry import get_filter
+from audiogram.filters.signatures import signature_problem
 from audiogram.standard_audiograms import preset
 from audiogram.thresholds import Audiogram
 

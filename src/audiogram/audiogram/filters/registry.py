@@ -6,29 +6,22 @@ other. The built-in filters come through the same door.
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import importlib.metadata
-import inspect
 import os
 import re
 import sys
-import types
-import typing
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
-from audiogram.errors import FilterPluginError, InputError, unknown_name
+from audiogram.errors import FilterPluginError, unknown_name
+from audiogram.filters.signatures import checked_options, signature_problem
 
-__all__ = ["GROUP", "FilterInfo", "filter_info", "get_filter", "list_filters", "resolve_options", "signature_problem"]
+__all__ = ["GROUP", "FilterInfo", "filter_info", "get_filter", "list_filters", "resolve_options"]
 
 GROUP = "audiogram.filters"
 """The entry-point group. A plugin's pyproject.toml says `[project.entry-points."audiogram.filters"]`."""
-
-# What the caller of a filter gives itself; everything else in a constructor's signature is an option.
-_NOT_OPTIONS = ("sample_rate", "level")
-_FLAGS = ("linear", "level_dependent", "adds_noise")
 
 
 @dataclass(frozen=True)
@@ -164,64 +157,7 @@ def resolve_options(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
     >>> resolve_options("attenuation", {"n_fft": 1024})
     {'n_fft': 1024, 'hop_length': 512, 'interpolation': 'log2'}
     """
-    cls = get_filter(name)
-    known = _options_of(cls)
-    for key in options:
-        if key in _NOT_OPTIONS:
-            raise InputError(f"{key!r} is no option of a filter; it is given beside the options.")
-        if key not in known:
-            close = difflib.get_close_matches(str(key), list(known), n=1)
-            hint = f" Did you mean {close[0]!r}?" if close else ""
-            listed = ", ".join(known) or "none"
-            raise InputError(f"filter {name!r} has no option {str(key)!r}.{hint} Its options: {listed}.")
-    hints = _hints_of(cls)
-    result = {}
-    for key, parameter in known.items():
-        if key in options:
-            result[key] = _checked_value(name, key, options[key], hints.get(key))
-        elif parameter.default is inspect.Parameter.empty:
-            raise InputError(f"filter {name!r} needs the option {key!r}.")
-        else:
-            result[key] = parameter.default
-    check = getattr(cls, "check_options", None)
-    if check is not None:
-        check(**result)
-    return result
-
-
-def _options_of(cls: type[Any]) -> dict[str, inspect.Parameter]:
-    parameters = list(inspect.signature(cls).parameters.values())[1:]  # the first is the audiogram
-    return {p.name: p for p in parameters if p.name not in _NOT_OPTIONS}
-
-
-def _hints_of(cls: type[Any]) -> dict[str, Any]:
-    try:
-        return typing.get_type_hints(cls.__init__)
-    except (NameError, TypeError, AttributeError):
-        return {}  # annotations that only a type checker can resolve say nothing here; the class checks its values
-
-
-def _checked_value(name: str, key: str, value: Any, hint: Any) -> Any:
-    """`value` as the annotation has it; annotations other than plain types and literals are left to the class."""
-    origin = typing.get_origin(hint)
-    choices = typing.get_args(hint) if origin in (typing.Union, types.UnionType) else (hint,)
-    plain: list[type] = []
-    for choice in choices:
-        if typing.get_origin(choice) is Literal:
-            if value in typing.get_args(choice):
-                return value
-            if len(choices) == 1:
-                raise unknown_name(f"{key} of filter {name!r}", value, map(str, typing.get_args(choice)))
-        elif choice in (bool, int, float, str, types.NoneType):
-            plain.append(choice)
-        else:
-            return value
-    if any(type(value) is one for one in plain):
-        return value
-    if float in plain and type(value) is int:
-        return float(value)
-    wanted = " or ".join("nothing" if one is types.NoneType else one.__name__ for one in plain) or str(hint)
-    raise InputError(f"option {key!r} of filter {name!r} is {wanted}, got {value!r} ({type(value).__name__}).")
+    return checked_options(name, get_filter(name), options)
 
 
 def _load(info: FilterInfo) -> type[Any]:
@@ -244,34 +180,6 @@ def _load(info: FilterInfo) -> type[Any]:
         raise FilterPluginError(f"{where} is not a filter: {problem}. Ask the makers of {info.distribution}.")
     result: type[Any] = value
     return result
-
-
-def signature_problem(value: Any) -> str:
-    """Why `value` cannot be used as a filter class, or an empty string."""
-    if not inspect.isclass(value):
-        return f"it is a {type(value).__name__}, not a class"
-    if "__call__" not in dir(value):
-        return "its objects cannot be called"
-    missing = [flag for flag in _FLAGS if not isinstance(getattr(value, flag, None), bool)]
-    if missing:
-        return f"it does not declare {', '.join(missing)} as True or False"
-    try:
-        parameters = list(inspect.signature(value).parameters.values())
-    except (TypeError, ValueError) as error:
-        return f"its constructor has no readable signature ({error})"
-    kinds = {p.kind for p in parameters}
-    if inspect.Parameter.VAR_KEYWORD in kinds:
-        return "its constructor takes **kwargs, so that no option could be checked or written down"
-    if inspect.Parameter.VAR_POSITIONAL in kinds:
-        return "its constructor takes *args, where one audiogram is expected"
-    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    if not parameters or parameters[0].kind not in positional:
-        return "its constructor does not take the audiogram first"
-    names = [p.name for p in parameters]
-    cls: Any = value
-    needed = ["sample_rate"] + ["level"] * cls.level_dependent + ["seed"] * cls.adds_noise
-    absent = [n for n in needed if n not in names]
-    return f"its constructor does not take {', '.join(absent)}" if absent else ""
 
 
 def _scan() -> tuple[FilterInfo, ...]:

@@ -1,0 +1,98 @@
+"""Which conditions share work: those of one filter class that hear the same sound."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from audiogram.errors import AudiogramError, FilterPluginError
+from audiogram.filters.registry import filter_info, get_filter
+from audiogram.frozen_mapping import FrozenMapping
+from audiogram.presenting import REFERENCE_DBSPL
+
+if TYPE_CHECKING:
+    from audiogram.listening import Condition
+
+__all__ = ["Group", "shared_groups"]
+
+
+@dataclass(frozen=True)
+class Group:
+    """Conditions that have filter class, level and noise in common.
+
+    Attributes
+    ----------
+    members : tuple of int
+        Their places among all conditions.
+    first : Condition
+        One of them.
+    filters : tuple
+        Their filters.
+    normalise : tuple of str
+        Their normalisations.
+    """
+
+    members: tuple[int, ...]
+    first: Condition
+    filters: tuple[Any, ...]
+    normalise: tuple[str, ...]
+
+    def hear(self, x: Any) -> Any:
+        """Sound `x` (..., samples) through every filter: an array, tensor or list of one result per member.
+
+        Raises
+        ------
+        AudiogramError
+            What a filter raises on purpose.
+        FilterPluginError
+            Where it raises anything else, or changes the shape.
+        """
+        together = getattr(type(self.filters[0]), "together", None)
+        try:
+            results = together(self.filters, x) if together is not None else [one(x) for one in self.filters]
+        except (AudiogramError, MemoryError):
+            raise
+        except Exception as cause:
+            raise FilterPluginError(
+                f"{_whose(self.first)} failed on sound of shape {tuple(x.shape)}: {type(cause).__name__}: {cause}. "
+                "Ask its makers to run audiogram.filters.conformance."
+            ) from cause
+        cut = next((one.shape for one in results if one.shape != x.shape), None)
+        if cut is not None:
+            raise FilterPluginError(
+                f"{_whose(self.first)} made sound of shape {tuple(cut)} from {tuple(x.shape)}; a filter keeps it. "
+                "Ask its makers to run audiogram.filters.conformance."
+            )
+        return results
+
+
+@lru_cache(maxsize=64)
+def shared_groups(conditions: tuple[Condition, ...], rate: float) -> tuple[Group, ...]:
+    """Conditions in groups, with the filters of each made for a sampling rate in Hz; kept for the next clip."""
+    shared: dict[Any, list[int]] = {}
+    for i, one in enumerate(conditions):
+        shared.setdefault((one.filter, one.level, one.noise), []).append(i)
+    return tuple(
+        Group(
+            tuple(members),
+            conditions[members[0]],
+            tuple(_filter(conditions[i], rate) for i in members),
+            tuple(conditions[i].normalise for i in members),
+        )
+        for members in shared.values()
+    )
+
+
+def _filter(one: Condition, rate: float) -> Any:
+    cls = get_filter(one.filter)
+    extra: dict[str, Any] = {}
+    if cls.level_dependent:
+        level = one.level or {}
+        extra["level"] = level.get("full_scale_dbspl", REFERENCE_DBSPL)
+    return cls(one.audiogram, sample_rate=rate, **FrozenMapping(one.options).plain(), **extra)
+
+
+def _whose(one: Condition) -> str:
+    info = filter_info(one.filter)
+    return f"filter {one.filter!r} of {info.distribution} {info.version}"
