@@ -47,7 +47,12 @@ class Head:
     @classmethod
     def of(cls, model: Any, vocabulary: Vocabulary, suppression: Suppression) -> Head:
         """Prepare a model's output side once."""
-        embedding = at_least_float32(model.get_output_embeddings().weight.detach())
+        return cls.of_embedding(model.get_output_embeddings().weight.detach(), vocabulary, suppression)
+
+    @classmethod
+    def of_embedding(cls, embedding: torch.Tensor, vocabulary: Vocabulary, suppression: Suppression) -> Head:
+        """The same from the output embedding alone, `(V, d)`, in the precision that the model runs in."""
+        embedding = at_least_float32(embedding)
         device, size = embedding.device, embedding.shape[0]
         return cls(
             embedding=embedding,

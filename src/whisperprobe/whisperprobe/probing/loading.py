@@ -13,7 +13,17 @@ from typing import Any
 
 from audiogram.errors import AudiogramWarning, InputError, unknown_name
 
-__all__ = ["Checkpoint", "choose_device", "choose_dtype", "hashes", "load_checkpoint"]
+__all__ = [
+    "Checkpoint",
+    "choose_device",
+    "choose_dtype",
+    "first_line",
+    "folder_of",
+    "hashes",
+    "load_checkpoint",
+    "tokenizer_hash",
+    "weights_hash",
+]
 
 _DTYPES = ("float64", "float32", "float16", "bfloat16")
 _WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
@@ -88,7 +98,7 @@ def load_checkpoint(path: str | Path, *, device: str = "auto", dtype: Any = None
     from transformers import WhisperForConditionalGeneration, WhisperTokenizer
 
     where, kind = choose_device(device), choose_dtype(dtype)
-    folder = _folder_of(str(path))
+    folder = folder_of(str(path))
     if Path(path).is_dir():
         _check_folder(folder)
     try:
@@ -98,7 +108,7 @@ def load_checkpoint(path: str | Path, *, device: str = "auto", dtype: Any = None
             tokenizer = WhisperTokenizer.from_pretrained(str(path))
     except (OSError, ValueError, RuntimeError, KeyError, TypeError, SafetensorError) as error:
         raise InputError(
-            f"the Whisper checkpoint {str(path)!r} cannot be loaded: {_first_line(error)} "
+            f"the Whisper checkpoint {str(path)!r} cannot be loaded: {first_line(error)} "
             "A file is missing or damaged; copy or download it again."
         ) from error
     if found["missing_keys"]:  # transformers would fill them with random numbers and go on
@@ -107,7 +117,11 @@ def load_checkpoint(path: str | Path, *, device: str = "auto", dtype: Any = None
             f"the weights of {str(path)!r} lack {len(missing)} tensors ({missing[0]}, ...); copy them again."
         )
     return Checkpoint(
-        model.eval().requires_grad_(False).to(where), tokenizer, str(path), _weights_hash(folder), _hash(tokenizer)
+        model.eval().requires_grad_(False).to(where),
+        tokenizer,
+        str(path),
+        weights_hash(folder),
+        tokenizer_hash(tokenizer),
     )
 
 
@@ -125,12 +139,13 @@ def _quiet() -> Iterator[None]:
             logging.enable_progress_bar()  # type: ignore[no-untyped-call]
 
 
-def _first_line(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
+    """First line of an error's text, as a sentence."""
     line = next((part.strip() for part in str(error).splitlines() if part.strip()), type(error).__name__)
     return line if line.endswith((".", "!", "?")) else line + "."
 
 
-def _folder_of(path: str) -> Path:
+def folder_of(path: str) -> Path:
     """The folder that holds the files: the path itself, or where the hub's copy lies."""
     folder = Path(path)
     if folder.is_dir():
@@ -147,7 +162,7 @@ def _folder_of(path: str) -> Path:
         found = cached_file(path, "config.json")
     except OSError as error:
         raise InputError(
-            f"{path!r} is neither a folder here nor a model that can be fetched from the hub: {_first_line(error)}"
+            f"{path!r} is neither a folder here nor a model that can be fetched from the hub: {first_line(error)}"
         ) from error
     return Path(str(found)).parent
 
@@ -184,7 +199,7 @@ def _check_folder(folder: Path) -> None:
         )
 
 
-def _weights_hash(folder: Path) -> str:
+def weights_hash(folder: Path) -> str:
     """SHA-256 over the weight files, in order of name."""
     found = sorted(folder.glob("*.safetensors")) or sorted(folder.glob("pytorch_model*.bin"))
     digest = hashlib.sha256()
@@ -202,10 +217,10 @@ def hashes(model: Any, tokenizer: Any) -> dict[str, str]:
     for name, tensor in sorted(model.state_dict().items()):
         digest.update(name.encode() + str(tensor.dtype).encode())
         digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
-    return {"model_sha256": digest.hexdigest(), "tokenizer_sha256": _hash(tokenizer)}
+    return {"model_sha256": digest.hexdigest(), "tokenizer_sha256": tokenizer_hash(tokenizer)}
 
 
-def _hash(tokenizer: Any) -> str:
+def tokenizer_hash(tokenizer: Any) -> str:
     """SHA-256 of the backend tokenizer, which holds vocabulary, merges and special tokens.
 
     The template that puts a prompt around a text is left out: it follows from options, not from the vocabulary.

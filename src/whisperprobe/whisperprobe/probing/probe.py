@@ -27,6 +27,7 @@ from whisperprobe.probing.batches import (
 from whisperprobe.probing.decode import Suppression, encode, greedy_decode, room_for_text
 from whisperprobe.probing.head import Head
 from whisperprobe.probing.loading import hashes, load_checkpoint
+from whisperprobe.probing.output_side import OutputSide
 from whisperprobe.probing.packing import GREEDY, Rows, pack
 from whisperprobe.probing.pooling import pool_greedy, pool_words
 from whisperprobe.probing.score import Scores, Targets, hidden_states, score
@@ -240,7 +241,7 @@ class Probe:
             offset += len(part.vectors.get("hidden", ()))
             parts.append(part)
         manifest = {"stage": "probe", "options": {**self.describe(), "top_k": top_k, "vectors": vectors}}
-        return ProbeResult.of_batches(parts, manifest)
+        return ProbeResult.of_batches(parts, manifest, OutputSide(self.head, self.tokenizer))
 
     def prepare(
         self, waveform: Any, sample_rate: int, text: str | None, *, name: str = "clip"

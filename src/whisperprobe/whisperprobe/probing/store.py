@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from whisperprobe.probing.batches import Batch
+    from whisperprobe.probing.output_side import OutputSide
 
 __all__ = ["ProbeResult", "TopK", "condition_of", "load_probes"]
 
@@ -70,10 +71,13 @@ class ProbeResult:
     path: Path | None
     _tables: Mapping[str, Any]
     _vectors: Mapping[str, Any]
+    _side: OutputSide | None = None
 
     @classmethod
-    def of_batches(cls, batches: Sequence[Batch], manifest: dict[str, Any]) -> ProbeResult:
-        """Join batches in memory."""
+    def of_batches(
+        cls, batches: Sequence[Batch], manifest: dict[str, Any], side: OutputSide | None = None
+    ) -> ProbeResult:
+        """Join batches in memory; `side` is the output side of the model that made them."""
         import pyarrow as pa
 
         from whisperprobe.probing import tables
@@ -88,7 +92,7 @@ class ProbeResult:
             for name in VECTOR_NAMES
             if any(b.vectors for b in batches)
         }
-        return cls(manifest, None, joined, vectors)
+        return cls(manifest, None, joined, vectors, side)
 
     @functools.cached_property
     def tokens(self) -> pd.DataFrame:
@@ -115,6 +119,39 @@ class ProbeResult:
         """Most probable tokens: ids and log-probabilities (float16), `(rows, k)`."""
         return TopK(self._array("top_k_ids"), self._array("top_k_log_probabilities"))
 
+    def distribution(self, rows: Any, *, model: str | Path | None = None) -> np.ndarray:
+        """Whole distributions again, from the stored hidden states and the model's output embedding.
+
+        Parameters
+        ----------
+        rows : int, sequence of int, or DataFrame
+            Values of `tokens.vector_row`, or rows of `tokens` themselves, all with vectors.
+        model : path or hub name, optional
+            Where the run's model is now; by default where it was. Its weights must be the same.
+
+        Returns
+        -------
+        ndarray of float32, shape (rows, V)
+            ln p of every token of the vocabulary, before any suppression.
+
+        Raises
+        ------
+        InputError
+            The run or these tokens kept no hidden states, or the model is not there or not the run's.
+        """
+        from whisperprobe.probing.distributions import distribution, vector_rows
+
+        hidden = self.hidden
+        return distribution(hidden, vector_rows(rows), self.output_side(model).head)
+
+    def output_side(self, model: str | Path | None = None) -> OutputSide:
+        """Output embedding, vocabulary and tokenizer of the run's model, opened once; parameters as `distribution`."""
+        if self._side is None or (model is not None and self.path is not None):
+            from whisperprobe.probing.output_side import load_output_side
+
+            self._side = load_output_side(self.manifest.get("options", {}), model)
+        return self._side
+
     @property
     def failures(self) -> pd.DataFrame:
         """Clips that could not be probed: id, error."""
@@ -126,6 +163,15 @@ class ProbeResult:
         parts = stage_parts(self.path)
         found: list[pd.DataFrame] = [pq.read_table(part.failures(self.path)).to_pandas() for part in parts]
         return pd.concat(found, ignore_index=True)
+
+    @property
+    def table_names(self) -> tuple[str, ...]:
+        """Names of the tables that the run has; `table` gives one."""
+        return tuple(self._tables)
+
+    def table(self, name: str) -> pd.DataFrame:
+        """A table by its name, as the attribute of that name has it."""
+        return self._frame(name)
 
     def _frame(self, name: str) -> pd.DataFrame:
         import pandas as pd
