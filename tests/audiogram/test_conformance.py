@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 
 from audiogram import list_filters
 from audiogram.errors import InputError
@@ -82,6 +83,33 @@ class NoisyInSecret(Attenuation):
     adds_noise = True
 
 
+class Forgets(Attenuation):
+    def on_tensor(self, rows, thresholds):
+        own = torch.from_numpy(self.own_thresholds[:1])
+        return super().on_tensor(rows, own + 0 * thresholds)
+
+
+class Cuts(Attenuation):
+    def on_tensor(self, rows, thresholds):
+        return super().on_tensor(rows, thresholds.detach())
+
+
+class Normalises(Attenuation):
+    def on_tensor(self, rows, thresholds):
+        y = super().on_tensor(rows, thresholds)
+        return y * (rows.square().sum().sqrt() + 1) / (rows.detach().square().sum().sqrt() + 1)
+
+
+class WithoutModule:
+    linear, level_dependent, adds_noise = True, False, False
+
+    def __init__(self, audiogram, *, sample_rate):
+        self.inner = Attenuation(audiogram, sample_rate=sample_rate)
+
+    def __call__(self, x):
+        return self.inner(x)
+
+
 @pytest.mark.parametrize(
     ("filter", "check"),
     [
@@ -96,8 +124,16 @@ class NoisyInSecret(Attenuation):
         (BadShare, conformance.shares_work_rightly),
         (NumpyOnly, conformance.torch_is_numpy),
         (NoisyInSecret, conformance.declares_itself),
+        (Forgets, conformance.module_is_filter),
+        (Forgets, conformance.thresholds_of_a_module_are_per_row),
+        (Cuts, conformance.gradients_are_right),
+        (Normalises, conformance.gradients_are_right),
     ],
 )
 def test_the_suite_finds_what_is_wrong(filter, check):
     with pytest.raises((AssertionError, InputError)):
         check(filter)
+
+
+def test_a_filter_without_a_module_conforms():
+    conformance.check_filter(WithoutModule)

@@ -106,7 +106,7 @@ def test_a_plugin_that_cuts_the_sound_is_caught(install):
 def test_a_plugin_that_fails_on_sound_is_named_with_the_cause(install):
     install("fails = {module}:Quiet", FILTER.replace("return x * self.gain", "return {}['spectrum']"))
     heard = Condition("f", preset("normal"), "fails")
-    with pytest.raises(FilterPluginError, match="'fails' of fake-plugin 1.2.3 failed.*KeyError: 'spectrum'") as caught:
+    with pytest.raises(FilterPluginError, match=r"'fails' of fake-plugin 1.2.3 failed.*KeyError: 'spectrum'") as caught:
         heard(np.zeros(160), 16_000)
     assert isinstance(caught.value.__cause__, KeyError)
     with pytest.raises(FilterPluginError, match="'fails' of fake-plugin"):
@@ -116,7 +116,7 @@ def test_a_plugin_that_fails_on_sound_is_named_with_the_cause(install):
 def test_what_a_plugin_refuses_on_purpose_is_its_own_error(install):
     refuses = "from audiogram.errors import InputError\n        raise InputError('too short for me')"
     install("refuses = {module}:Quiet", FILTER.replace("return x * self.gain", refuses))
-    with pytest.raises(InputError, match="^too short for me$"):
+    with pytest.raises(InputError, match=r"^too short for me$"):
         Condition("r", preset("normal"), "refuses")(np.zeros(160), 16_000)
 
 

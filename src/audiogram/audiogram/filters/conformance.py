@@ -14,32 +14,27 @@ Sound is drawn from fixed seeds; nothing depends on the clock or on the machine.
 
 from __future__ import annotations
 
-import importlib.util
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from audiogram.errors import InputError
-from audiogram.filters.registry import get_filter
+from audiogram.filters.conformance_tools import RATES, TOLERANCE, Options, assert_close, class_of, made, sound_of
+from audiogram.filters.conformance_torch import (
+    gradients_are_right,
+    module_is_filter,
+    thresholds_of_a_module_are_per_row,
+    torch_is_numpy,
+)
 from audiogram.filters.signatures import signature_problem
 from audiogram.standard_audiograms import preset
 from audiogram.thresholds import Audiogram
 
 __all__ = ["CHECKS", "check_filter"]
 
-Array = npt.NDArray[Any]
-Options = Mapping[str, Any]
-
-_RATES = (16_000, 44_100)
 _LENGTHS = (1, 2, 777, 3200, 16_001)
-_TOLERANCE: dict[np.dtype[Any], float] = {
-    np.dtype(np.float32): 2e-5,
-    np.dtype(np.float64): 1e-10,
-}  # relative to the largest output value
-_LEVEL = 100.0  # dB SPL at an RMS of 1, for filters that depend on level
 
 
 def check_filter(filter: str | type[Any], options: Options | None = None) -> None:
@@ -67,17 +62,17 @@ def check_filter(filter: str | type[Any], options: Options | None = None) -> Non
 
 def declares_itself(filter: str | type[Any], options: Options | None = None) -> None:
     """The class declares its flags, takes an audiogram first, `sample_rate` by name, and no `**kwargs`."""
-    problem = signature_problem(_class(filter))
+    problem = signature_problem(class_of(filter))
     assert not problem, f"{filter}: {problem}"
 
 
 def keeps_shape_and_dtype(filter: str | type[Any], options: Options | None = None) -> None:
     """Any leading axes and any length come back as they went in, float32 and float64, and the input is not changed."""
-    for rate in _RATES:
-        one = _make(filter, options, preset("hfloss"), rate)
-        for dtype in _TOLERANCE:
+    for rate in RATES:
+        one = made(filter, options, preset("hfloss"), rate)
+        for dtype in TOLERANCE:
             for shape in [(n,) for n in _LENGTHS] + [(2, 1600), (2, 3, 801), (0, 100)]:
-                x = _sound(shape, dtype)
+                x = sound_of(shape, dtype)
                 before = x.copy()
                 y = one(x)
                 assert isinstance(y, np.ndarray), f"an array went in, {type(y).__name__} came out"
@@ -89,37 +84,37 @@ def keeps_shape_and_dtype(filter: str | type[Any], options: Options | None = Non
 
 def repeats_itself(filter: str | type[Any], options: Options | None = None) -> None:
     """The same call gives the same samples, also of a filter made anew; another seed gives other noise."""
-    x = _sound((3000,), np.float64)
+    x = sound_of((3000,), np.float64)
     ear = preset("lfloss")
-    first = _make(filter, options, ear)
+    first = made(filter, options, ear)
     y = first(x)
     assert np.array_equal(y, first(x)), "two calls on the same sound differ"
-    assert np.array_equal(y, _make(filter, options, ear)(x)), "two filters made the same way differ"
-    if _class(filter).adds_noise:
-        other = _make(filter, {**(options or {}), "seed": 12345}, ear)
+    assert np.array_equal(y, made(filter, options, ear)(x)), "two filters made the same way differ"
+    if class_of(filter).adds_noise:
+        other = made(filter, {**(options or {}), "seed": 12345}, ear)
         assert not np.array_equal(y, other(x)), "another seed gives the same noise"
 
 
 def batch_is_loop(filter: str | type[Any], options: Options | None = None) -> None:
     """A batch is filtered as its rows one by one, also where every row has its own ear."""
     ears = [preset("lfloss"), preset("normal"), preset("hfloss")]
-    noisy = _class(filter).adds_noise
-    for dtype in _TOLERANCE:
-        x = _sound((3, 2, 2501), dtype)
-        each = _make(filter, options, ears)(x)
+    noisy = class_of(filter).adds_noise
+    for dtype in TOLERANCE:
+        x = sound_of((3, 2, 2501), dtype)
+        each = made(filter, options, ears)(x)
         for row, ear in enumerate(ears):
             # noise may be drawn per call, so that only the filter of the whole row is comparable
-            alone = _make(filter, options, ear)
+            alone = made(filter, options, ear)
             if not noisy:
                 for column in range(x.shape[1]):
-                    _assert_close(each[row, column], alone(x[row, column]), dtype, f"row {row} with its own ear")
+                    assert_close(each[row, column], alone(x[row, column]), dtype, f"row {row} with its own ear")
             assert each[row].shape == alone(x[row]).shape
         if not noisy:
-            same = _make(filter, options, ears[2])
+            same = made(filter, options, ears[2])
             loop = np.stack([[same(clip) for clip in row] for row in x])
-            _assert_close(same(x), loop, dtype, "a batch with one ear")
+            assert_close(same(x), loop, dtype, "a batch with one ear")
     try:
-        _make(filter, options, ears)(_sound((2, 1000), np.float64))
+        made(filter, options, ears)(sound_of((2, 1000), np.float64))
     except InputError:
         return
     raise AssertionError("three ears on two rows were not refused with InputError")
@@ -127,25 +122,25 @@ def batch_is_loop(filter: str | type[Any], options: Options | None = None) -> No
 
 def shares_work_rightly(filter: str | type[Any], options: Options | None = None) -> None:
     """Where the class offers `together`, it gives what its filters give one by one."""
-    cls = _class(filter)
+    cls = class_of(filter)
     if not hasattr(cls, "together"):
         return
-    filters = [_make(filter, options, preset(name)) for name in ("normal", "lfloss", "hfloss", "lfloss")]
-    for dtype in _TOLERANCE:
+    filters = [made(filter, options, preset(name)) for name in ("normal", "lfloss", "hfloss", "lfloss")]
+    for dtype in TOLERANCE:
         for shape in ((2001,), (2, 2001)):
-            x = _sound(shape, dtype)
+            x = sound_of(shape, dtype)
             found, wanted = cls.together(filters, x), np.stack([one(x) for one in filters])
             assert found.shape == wanted.shape, f"together gives {found.shape}, not {wanted.shape}"
             for i in range(len(filters)):
-                _assert_close(found[i], wanted[i], dtype, f"filter {i} of together")
+                assert_close(found[i], wanted[i], dtype, f"filter {i} of together")
 
 
 def has_no_delay(filter: str | type[Any], options: Options | None = None) -> None:
     """Output and input correlate most at lag 0, at both rates, for a flat and for a sloping loss."""
-    for rate in _RATES:
-        x = _sound((rate // 2,), np.float64)
+    for rate in RATES:
+        x = sound_of((rate // 2,), np.float64)
         for ear in (Audiogram([125, 8000], [20, 20]), Audiogram([125, 8000], [10, 40])):
-            y = _make(filter, options, ear, rate)(x)
+            y = made(filter, options, ear, rate)(x)
             size = 2 * len(x)
             correlation = np.fft.irfft(np.fft.rfft(y, size) * np.conj(np.fft.rfft(x, size)), size)
             lag = int(np.argmax(correlation))
@@ -156,19 +151,19 @@ def has_no_delay(filter: str | type[Any], options: Options | None = None) -> Non
 def keeps_silence(filter: str | type[Any], options: Options | None = None) -> None:
     """Silence stays exactly silent, unless the filter adds noise, which is finite then."""
     for shape in ((4000,), (2, 500)):
-        y = _make(filter, options, preset("hfloss"))(np.zeros(shape, np.float32))
+        y = made(filter, options, preset("hfloss"))(np.zeros(shape, np.float32))
         assert np.isfinite(y).all(), "silence became NaN or infinite"
-        if not _class(filter).adds_noise:
+        if not class_of(filter).adds_noise:
             assert not y.any(), f"silence became sound, up to {np.abs(y).max():g}"
 
 
 def is_linear_as_declared(filter: str | type[Any], options: Options | None = None) -> None:
     """A filter that calls itself linear is homogeneous and additive."""
-    if not _class(filter).linear:
+    if not class_of(filter).linear:
         return
-    for dtype, tolerance in _TOLERANCE.items():
-        one = _make(filter, options, preset("hfloss"))
-        x, y = _sound((2, 4001), dtype)
+    for dtype, tolerance in TOLERANCE.items():
+        one = made(filter, options, preset("hfloss"))
+        x, y = sound_of((2, 4001), dtype)
         mixed = one(0.5 * x - 3.0 * y)
         parts = 0.5 * one(x) - 3.0 * one(y)
         scale = np.abs(one(x)).max() + 3 * np.abs(one(y)).max()
@@ -178,19 +173,19 @@ def is_linear_as_declared(filter: str | type[Any], options: Options | None = Non
 
 def depends_on_level_as_declared(filter: str | type[Any], options: Options | None = None) -> None:
     """A filter that calls itself level-dependent answers to `level`; one that does not, does not take it."""
-    cls = _class(filter)
+    cls = class_of(filter)
     names = inspect.signature(cls).parameters
     if not cls.level_dependent:
         assert "level" not in names, "the filter takes level but says that it does not depend on it"
         return
-    x = _sound((4000,), np.float64)
-    soft, loud = (_make(filter, options, preset("hfloss"), level=level)(x) for level in (50.0, 100.0))
+    x = sound_of((4000,), np.float64)
+    soft, loud = (made(filter, options, preset("hfloss"), level=level)(x) for level in (50.0, 100.0))
     assert not np.allclose(soft, loud, rtol=1e-3, atol=0), "50 and 100 dB SPL give the same output"
 
 
 def refuses_bad_sound(filter: str | type[Any], options: Options | None = None) -> None:
     """Sound that is not finite, has no samples or is not floating point is refused with `InputError`."""
-    one = _make(filter, options, preset("hfloss"))
+    one = made(filter, options, preset("hfloss"))
     bad: dict[str, Any] = {
         "NaN": np.array([0.0, np.nan, 0.0]),
         "infinity": np.array([0.0, np.inf, 0.0], np.float32),
@@ -207,32 +202,6 @@ def refuses_bad_sound(filter: str | type[Any], options: Options | None = None) -
         raise AssertionError(f"{name} was not refused with InputError")
 
 
-def torch_is_numpy(filter: str | type[Any], options: Options | None = None) -> None:
-    """Tensors come back as tensors with the numbers of the NumPy path; where torch is installed."""
-    if importlib.util.find_spec("torch") is None:
-        return  # a filter can be installed and checked without the extra that brings torch
-    import torch
-
-    noisy = _class(filter).adds_noise
-    for ears, shape in ((preset("hfloss"), (3001,)), ([preset("lfloss"), preset("normal")], (2, 1601))):
-        one = _make(filter, options, ears)
-        for dtype in _TOLERANCE:
-            x = _sound(shape, dtype)
-            tensor = torch.from_numpy(x.copy())
-            y = one(tensor)
-            assert isinstance(y, torch.Tensor), f"a tensor went in, {type(y).__name__} came out"
-            assert y.shape == tensor.shape, f"shape {tuple(tensor.shape)} became {tuple(y.shape)}"
-            assert y.dtype == tensor.dtype, f"{tensor.dtype} became {y.dtype}"
-            assert torch.equal(tensor, torch.from_numpy(x)), "the filter changed its input tensor in place"
-            if not noisy:
-                _assert_close(y.numpy(), one(x), dtype, "the torch path")
-    try:
-        one(torch.full((2, 100), float("nan")))
-    except InputError:
-        return
-    raise AssertionError("a tensor of NaN was not refused with InputError")
-
-
 CHECKS: tuple[Callable[..., None], ...] = (
     declares_itself,
     keeps_shape_and_dtype,
@@ -245,27 +214,8 @@ CHECKS: tuple[Callable[..., None], ...] = (
     depends_on_level_as_declared,
     refuses_bad_sound,
     torch_is_numpy,
+    module_is_filter,
+    thresholds_of_a_module_are_per_row,
+    gradients_are_right,
 )
 """All checks, each `check(filter, options=None)`, for `pytest.mark.parametrize`."""
-
-
-def _class(filter: str | type[Any]) -> Any:
-    return get_filter(filter) if isinstance(filter, str) else filter
-
-
-def _make(
-    filter: str | type[Any], options: Options | None, ears: Any, rate: int = _RATES[0], level: float = _LEVEL
-) -> Any:
-    cls = _class(filter)
-    extra = {"level": level} if cls.level_dependent else {}
-    return cls(ears, sample_rate=rate, **extra, **(options or {}))
-
-
-def _sound(shape: tuple[int, ...], dtype: npt.DTypeLike) -> Array:
-    return (0.1 * np.random.default_rng(0).standard_normal(shape)).astype(dtype)
-
-
-def _assert_close(found: Array, wanted: Array, dtype: np.dtype[Any], what: str) -> None:
-    scale = max(float(np.abs(wanted).max()), 1e-12)
-    worst = float(np.abs(found - wanted).max()) / scale
-    assert worst <= _TOLERANCE[dtype], f"{what}: differs by {worst:.3g} of the largest value"
