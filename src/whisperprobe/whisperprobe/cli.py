@@ -11,6 +11,7 @@ import typer
 
 from audiogram.console import configure, run_app
 from audiogram.errors import InputError
+from whisperprobe.cli_export import export
 from whisperprobe.cli_options import Debug, LogLevel, Out, Quiet, TextPattern, say
 from whisperprobe.cli_study import demo, plan_study, report, run_study_file
 
@@ -238,6 +239,7 @@ def compare_runs(
         say(f"comparison: {out}")
 
 
+app.command("export")(export)
 app.command("report")(report)
 
 
