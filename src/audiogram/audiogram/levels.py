@@ -1,24 +1,21 @@
-"""Levels of sound: active speech level, presentation level, and noise at a signal-to-noise ratio."""
+"""Levels of sound: of speech while it is active, and of its presentation in dB SPL."""
 
 from __future__ import annotations
 
-import hashlib
-import math
 from collections.abc import Mapping
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from audiogram.errors import InputError, unknown_name
 
-__all__ = ["NoiseKind", "active_rms", "check_level", "check_noise", "make_noise"]
-
-NoiseKind = Literal["white", "speech-shaped", "file"]
+__all__ = ["active_rms", "check_full_scale", "check_level", "checked_mapping", "checked_number"]
 
 Array = npt.NDArray[np.float64]
 _FRAME_SECONDS = 0.02
 _ACTIVE_RANGE_DB = 30.0
+_LEVELS = (-100.0, 200.0)  # dB SPL
 
 
 def active_rms(x: npt.ArrayLike, sample_rate: float) -> float:
@@ -78,123 +75,25 @@ def check_level(level: Any) -> dict[str, float] | None:
     if level is None:
         return None
     known = ("full_scale_dbspl", "speech_dbspl")
-    plain = _mapping("level", level, known)
+    plain = checked_mapping("level", level, known)
     if not plain:
         raise InputError(f"level is empty; give {' or '.join(known)} in dB SPL.")
-    return {key: _number(f"level.{key}", value, -100.0, 200.0) for key, value in plain.items()}
+    return {key: checked_number(f"level.{key}", value, *_LEVELS) for key, value in plain.items()}
 
 
-def check_noise(noise: Any) -> dict[str, Any] | None:
-    """Validate a masking noise.
-
-    Parameters
-    ----------
-    noise : mapping or None
-        `kind`: `white`, `speech-shaped` (the clip's own long-term spectrum) or `file` (with `file`, its path);
-        `snr_db`: active speech level above the noise's level, in dB; `seed`: whole number, default 0.
-
-    Returns
-    -------
-    dict or None
-        The same with the default filled in.
+def check_full_scale(level: Any) -> float:
+    """Level in dB SPL of a signal whose RMS is 1, as a filter takes it.
 
     Raises
     ------
     InputError
-        For other keys or values.
+        Unless it is a number between -100 and 200.
     """
-    if noise is None:
-        return None
-    plain = _mapping("noise", noise, ("kind", "file", "snr_db", "seed"))
-    kind = plain.get("kind", "file" if "file" in plain else None)
-    if kind not in get_args(NoiseKind):
-        raise unknown_name("kind of noise", kind, get_args(NoiseKind))
-    if "snr_db" not in plain:
-        raise InputError("noise needs snr_db, the active speech level above the noise in dB.")
-    if (kind == "file") != ("file" in plain):
-        raise InputError("noise of kind 'file' needs file, the path of a sound; other kinds have none.")
-    seed = plain.get("seed", 0)
-    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
-        raise InputError(f"noise.seed is a whole number, 0 or more, got {seed!r}.")
-    result = {"kind": kind, "snr_db": _number("noise.snr_db", plain["snr_db"], -100.0, 100.0), "seed": seed}
-    if kind == "file":
-        result["file"] = str(plain["file"])
-    return result
+    return checked_number("level, the dB SPL of a signal whose RMS is 1,", level, *_LEVELS)
 
 
-def make_noise(x: npt.ArrayLike, sample_rate: float, noise: Mapping[str, Any], key: str | None = None) -> Array:
-    """Noise to be added to one clip.
-
-    Parameters
-    ----------
-    x : array_like, shape (samples,)
-        The clip, full scale 1.
-    sample_rate : float
-        Sampling rate in Hz.
-    noise : mapping
-        As `check_noise` returns it.
-    key : str, optional
-        What makes this clip's noise its own beside the seed, e.g. its id. Default: its samples.
-
-    Returns
-    -------
-    ndarray of float64, shape (samples,)
-        Its RMS lies `snr_db` below the clip's active level.
-
-    Raises
-    ------
-    InputError
-        For a silent clip, which has no level to relate noise to, and for an unreadable or silent noise file.
-    """
-    clip = np.asarray(x, dtype=np.float64)
-    speech = active_rms(clip, sample_rate)
-    if speech == 0:
-        raise InputError("the clip is silent, so no noise has a signal-to-noise ratio to it; leave it out.")
-    name = key.encode() if key is not None else np.ascontiguousarray(x, np.float32).tobytes()
-    digest = int.from_bytes(hashlib.blake2b(name, digest_size=16).digest(), "little")
-    rng = np.random.default_rng([noise["seed"], digest])
-    if noise["kind"] == "file":
-        sound = _from_file(noise["file"], len(clip), sample_rate, rng)
-    else:
-        sound = rng.standard_normal(len(clip))
-        if noise["kind"] == "speech-shaped":
-            sound = _shaped(sound, clip, sample_rate)
-    rms = math.sqrt(float(np.mean(np.square(sound))))
-    if rms == 0:
-        raise InputError(f"the noise drawn from {noise.get('file', noise['kind'])} is silent; use another.")
-    scaled: Array = sound * (speech * 10 ** (-float(noise["snr_db"]) / 20) / rms)
-    return scaled
-
-
-def _shaped(white: Array, clip: Array, sample_rate: float) -> Array:
-    """White noise given the long-term average spectrum of the clip (32 ms Hann frames, half overlapping)."""
-    import scipy.fft
-
-    size = max(16, 2 * round(0.016 * sample_rate))
-    padded = np.zeros(max(len(clip), size) + size)
-    padded[size // 2 : size // 2 + len(clip)] = clip
-    frames = np.lib.stride_tricks.sliding_window_view(padded, size)[:: size // 2]
-    spectrum = scipy.fft.rfft(frames * np.hanning(size), axis=-1)
-    magnitude = np.sqrt(np.mean(np.square(np.abs(spectrum)), axis=0))
-    bins = scipy.fft.rfftfreq(len(white))
-    gain = np.interp(bins, scipy.fft.rfftfreq(size), magnitude)
-    shaped = scipy.fft.irfft(scipy.fft.rfft(white) * gain, len(white))
-    return np.asarray(shaped, dtype=np.float64)
-
-
-def _from_file(path: str, samples: int, sample_rate: float, rng: np.random.Generator) -> Array:
-    """`samples` of the file from a random place on; the file begins again where it ends."""
-    from audiogram.sound import read, resample
-
-    sound, rate = read(path, allow_silent=False)
-    if rate != sample_rate:
-        sound = resample(sound, rate, int(sample_rate))
-    start = int(rng.integers(len(sound)))
-    noise: Array = np.take(sound.astype(np.float64), np.arange(start, start + samples), mode="wrap")
-    return noise
-
-
-def _mapping(label: str, value: Any, known: tuple[str, ...]) -> dict[str, Any]:
+def checked_mapping(label: str, value: Any, known: tuple[str, ...]) -> dict[str, Any]:
+    """A mapping as a dict, `InputError` unless all its keys are known."""
     if not isinstance(value, Mapping):
         raise InputError(f"{label} is a mapping with {', '.join(known)}, got {value!r}.")
     for key in value:
@@ -203,7 +102,12 @@ def _mapping(label: str, value: Any, known: tuple[str, ...]) -> dict[str, Any]:
     return dict(value)
 
 
-def _number(label: str, value: Any, low: float, high: float) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+def checked_number(label: str, value: Any, low: float, high: float) -> float:
+    """A number as a float, `InputError` unless it lies between two others."""
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, int | float | np.integer | np.floating)
+        or not low <= value <= high
+    ):
         raise InputError(f"{label} is a number between {low:g} and {high:g}, got {value!r}.")
     return float(value)

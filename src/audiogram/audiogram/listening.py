@@ -12,9 +12,10 @@ import numpy as np
 
 from audiogram.errors import InputError, unknown_name
 from audiogram.filters.protocol import check_sample_rate, check_sound, is_tensor
-from audiogram.filters.registry import filter_info, get_filter, resolve_options
+from audiogram.filters.registry import filter_flags, filter_info, resolve_options
 from audiogram.frozen_mapping import FrozenMapping
-from audiogram.levels import check_level, check_noise
+from audiogram.levels import check_level
+from audiogram.maskers import check_noise
 from audiogram.presenting import normaliser, presented
 from audiogram.sharing import shared_groups
 from audiogram.standard_audiograms import parse_audiogram, preset
@@ -90,15 +91,15 @@ class Condition:
             raise InputError(f"options is a mapping of names to values, got {self.options!r}.")
         if self.normalise not in get_args(Normalise):
             raise unknown_name("normalisation", self.normalise, get_args(Normalise))
-        cls = get_filter(self.filter)
         object.__setattr__(self, "options", FrozenMapping(resolve_options(self.filter, self.options)))
+        depends = filter_flags(self.filter, self.options).level_dependent
         level, noise = check_level(self.level), check_noise(self.noise)
-        if level is not None and not cls.level_dependent and len(level) == 1:
+        if level is not None and not depends and len(level) == 1:
             raise InputError(
                 f"condition {self.name!r}: filter {self.filter!r} does not depend on level, so {next(iter(level))} "
                 "alone changes nothing; leave level out, or give both full_scale_dbspl and speech_dbspl."
             )
-        if level is None and cls.level_dependent:
+        if level is None and depends:
             raise InputError(
                 f"condition {self.name!r}: filter {self.filter!r} depends on level; give level, e.g. "
                 "{'speech_dbspl': 65}."
@@ -288,7 +289,7 @@ def apply_conditions(
     heard: list[Any] = [None] * len(chosen)
     for group in plan:
         sound, scale = presented(x, sample_rate, group.first, keys)
-        results = group.hear(sound)
+        results = group.hear(sound, x, keys)
         if scale is None and len(plan) == 1 and len(set(group.normalise)) == 1 and isinstance(results, np.ndarray):
             # all conditions at once, and in place unless a filter hands back the sound it was given
             if group.normalise[0] == "none":

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from audiogram.errors import InputError
 from audiogram.filters.protocol import is_tensor
-from audiogram.levels import active_rms, make_noise
+from audiogram.levels import active_rms
+from audiogram.maskers import make_noise
+from audiogram.random_streams import row_keys
 
 if TYPE_CHECKING:
     from audiogram.listening import Condition
@@ -44,7 +45,7 @@ def presented(x: Any, rate: float, one: Condition, keys: str | Sequence[str] | N
     rows = _rows(x)
     presented = x
     if one.noise is not None:
-        names = _keys(keys, len(rows))
+        names = row_keys(x, keys)
         added = np.stack([make_noise(r, rate, one.noise, k) for r, k in zip(rows, names, strict=True)])
         presented = x + _like(x, added.reshape(x.shape))
     if one.level is None or "speech_dbspl" not in one.level:
@@ -60,15 +61,6 @@ def presented(x: Any, rate: float, one: Condition, keys: str | Sequence[str] | N
 def _rows(x: Any) -> list[np.ndarray[Any, np.dtype[Any]]]:
     values = x.detach().cpu().double().numpy() if is_tensor(x) else x
     return list(values.reshape(-1, x.shape[-1]))
-
-
-def _keys(keys: str | Sequence[str] | None, rows: int) -> list[str | None]:
-    if keys is None:
-        return [None] * rows
-    names = [keys] if isinstance(keys, str) else list(keys)
-    if len(names) != rows:
-        raise InputError(f"keys names {len(names)} clips, but the sound has {rows}.")
-    return list(names)
 
 
 def _like(x: Any, values: np.ndarray[Any, np.dtype[Any]]) -> Any:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from audiogram.errors import AudiogramError, FilterPluginError
-from audiogram.filters.registry import filter_info, get_filter
+from audiogram.filters.registry import filter_flags, filter_info, get_filter
 from audiogram.frozen_mapping import FrozenMapping
 from audiogram.presenting import REFERENCE_DBSPL
+from audiogram.random_streams import row_keys
 
 if TYPE_CHECKING:
     from audiogram.listening import Condition
@@ -38,8 +40,23 @@ class Group:
     filters: tuple[Any, ...]
     normalise: tuple[str, ...]
 
-    def hear(self, x: Any) -> Any:
-        """Sound `x` (..., samples) through every filter: an array, tensor or list of one result per member.
+    def hear(self, x: Any, given: Any, keys: str | Sequence[str] | None) -> Any:
+        """Sound through every filter.
+
+        Parameters
+        ----------
+        x : ndarray or Tensor, shape (..., samples)
+            The sound as it is presented.
+        given : ndarray or Tensor, shape (..., samples)
+            The clips as they were given.
+        keys : str or sequence of str, optional
+            Ids of the clips, for filters that add noise; by default their samples as they were given, which are the
+            same in an array and in a tensor, as those after a gain are not.
+
+        Returns
+        -------
+        ndarray, Tensor or list
+            One result per member.
 
         Raises
         ------
@@ -49,8 +66,12 @@ class Group:
             Where it raises anything else, or changes the shape.
         """
         together = getattr(type(self.filters[0]), "together", None)
+        extra = {"keys": row_keys(given, keys)} if any(one.adds_noise for one in self.filters) else {}
         try:
-            results = together(self.filters, x) if together is not None else [one(x) for one in self.filters]
+            if together is not None:
+                results = together(self.filters, x, **extra)
+            else:
+                results = [one(x, **extra) for one in self.filters]
         except (AudiogramError, MemoryError):
             raise
         except Exception as cause:
@@ -87,7 +108,7 @@ def shared_groups(conditions: tuple[Condition, ...], rate: float) -> tuple[Group
 def _filter(one: Condition, rate: float) -> Any:
     cls = get_filter(one.filter)
     extra: dict[str, Any] = {}
-    if cls.level_dependent:
+    if filter_flags(one.filter, one.options).level_dependent:
         level = one.level or {}
         extra["level"] = level.get("full_scale_dbspl", REFERENCE_DBSPL)
     return cls(one.audiogram, sample_rate=rate, **FrozenMapping(one.options).plain(), **extra)

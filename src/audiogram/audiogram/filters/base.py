@@ -107,15 +107,19 @@ class DifferentiableFilter:
 
     def __call__(self, x: Any) -> Any:
         """Filter `x` (..., samples); same shape, dtype and device."""
+        return self._hear(x)
+
+    def _hear(self, x: Any, **extra: Any) -> Any:
+        """Filter `x`; `extra` goes to `on_array` and `on_tensor`, as the keys of a filter that adds noise."""
         check_sound(x)
         ears = row_ears(x, self._given)
         if not len(ears):
             return x.clone() if is_tensor(x) else x.copy()
         if is_tensor(x):
             rows = x.reshape(-1, x.shape[-1]).to(working_dtype(x))
-            return self.on_tensor(rows, self._row_thresholds(x, ears)).reshape(x.shape).to(x.dtype)
+            return self.on_tensor(rows, self._row_thresholds(x, ears), **extra).reshape(x.shape).to(x.dtype)
         rows = np.ascontiguousarray(x, working_dtype(x)).reshape(-1, x.shape[-1])
-        return self.on_array(rows, ears).reshape(x.shape).astype(x.dtype, copy=False)
+        return self.on_array(rows, ears, **extra).reshape(x.shape).astype(x.dtype, copy=False)
 
     def _row_thresholds(self, x: Any, ears: npt.NDArray[np.int64]) -> Any:
         """Own thresholds on the device of `x`, kept for the next call: a copy to a GPU waits for it."""

@@ -21,7 +21,17 @@ from typing import Any
 import numpy as np
 
 from audiogram.errors import InputError
-from audiogram.filters.conformance_tools import RATES, TOLERANCE, Options, assert_close, class_of, made, sound_of
+from audiogram.filters.conformance_tools import (
+    RATES,
+    TOLERANCE,
+    Options,
+    assert_close,
+    class_of,
+    flags,
+    keys_for,
+    made,
+    sound_of,
+)
 from audiogram.filters.conformance_torch import (
     gradients_are_right,
     module_is_filter,
@@ -90,29 +100,42 @@ def repeats_itself(filter: str | type[Any], options: Options | None = None) -> N
     y = first(x)
     assert np.array_equal(y, first(x)), "two calls on the same sound differ"
     assert np.array_equal(y, made(filter, options, ear)(x)), "two filters made the same way differ"
-    if class_of(filter).adds_noise:
+    if flags(filter, options).adds_noise:
         other = made(filter, {**(options or {}), "seed": 12345}, ear)
         assert not np.array_equal(y, other(x)), "another seed gives the same noise"
+
+
+def noise_is_the_clips_own(filter: str | type[Any], options: Options | None = None) -> None:
+    """The noise of a clip follows from seed and key, wherever it stands; clips with other keys have other noise."""
+    if not flags(filter, options).adds_noise:
+        return
+    one = made(filter, options, preset("hfloss"))
+    for dtype in TOLERANCE:
+        x = np.stack([sound_of((3000,), dtype)] * 2)
+        a, b = one(x, keys=["a", "b"])
+        assert not np.allclose(a, b, rtol=1e-3, atol=0), "two clips with keys of their own have the same noise"
+        assert_close(one(x[1], keys="b"), b, dtype, "a clip alone, by its key")
+        assert_close(one(x, keys=["b", "c"])[0], b, dtype, "a clip at another place, by its key")
+    try:
+        one(x, keys=["a", "b", "c"])
+    except InputError:
+        return
+    raise AssertionError("three keys for two clips were not refused with InputError")
 
 
 def batch_is_loop(filter: str | type[Any], options: Options | None = None) -> None:
     """A batch is filtered as its rows one by one, also where every row has its own ear."""
     ears = [preset("lfloss"), preset("normal"), preset("hfloss")]
-    noisy = class_of(filter).adds_noise
     for dtype in TOLERANCE:
         x = sound_of((3, 2, 2501), dtype)
         each = made(filter, options, ears)(x)
         for row, ear in enumerate(ears):
-            # noise may be drawn per call, so that only the filter of the whole row is comparable
             alone = made(filter, options, ear)
-            if not noisy:
-                for column in range(x.shape[1]):
-                    assert_close(each[row, column], alone(x[row, column]), dtype, f"row {row} with its own ear")
-            assert each[row].shape == alone(x[row]).shape
-        if not noisy:
-            same = made(filter, options, ears[2])
-            loop = np.stack([[same(clip) for clip in row] for row in x])
-            assert_close(same(x), loop, dtype, "a batch with one ear")
+            for column in range(x.shape[1]):
+                assert_close(each[row, column], alone(x[row, column]), dtype, f"row {row} with its own ear")
+        same = made(filter, options, ears[2])
+        loop = np.stack([[same(clip) for clip in row] for row in x])
+        assert_close(same(x), loop, dtype, "a batch with one ear")
     try:
         made(filter, options, ears)(sound_of((2, 1000), np.float64))
     except InputError:
@@ -129,7 +152,8 @@ def shares_work_rightly(filter: str | type[Any], options: Options | None = None)
     for dtype in TOLERANCE:
         for shape in ((2001,), (2, 2001)):
             x = sound_of(shape, dtype)
-            found, wanted = cls.together(filters, x), np.stack([one(x) for one in filters])
+            keys = keys_for(filter, options, x.size // shape[-1])
+            found, wanted = cls.together(filters, x, **keys), np.stack([one(x, **keys) for one in filters])
             assert found.shape == wanted.shape, f"together gives {found.shape}, not {wanted.shape}"
             for i in range(len(filters)):
                 assert_close(found[i], wanted[i], dtype, f"filter {i} of together")
@@ -153,13 +177,13 @@ def keeps_silence(filter: str | type[Any], options: Options | None = None) -> No
     for shape in ((4000,), (2, 500)):
         y = made(filter, options, preset("hfloss"))(np.zeros(shape, np.float32))
         assert np.isfinite(y).all(), "silence became NaN or infinite"
-        if not class_of(filter).adds_noise:
+        if not flags(filter, options).adds_noise:
             assert not y.any(), f"silence became sound, up to {np.abs(y).max():g}"
 
 
 def is_linear_as_declared(filter: str | type[Any], options: Options | None = None) -> None:
     """A filter that calls itself linear is homogeneous and additive."""
-    if not class_of(filter).linear:
+    if not flags(filter, options).linear:
         return
     for dtype, tolerance in TOLERANCE.items():
         one = made(filter, options, preset("hfloss"))
@@ -177,6 +201,7 @@ def depends_on_level_as_declared(filter: str | type[Any], options: Options | Non
     names = inspect.signature(cls).parameters
     if not cls.level_dependent:
         assert "level" not in names, "the filter takes level but says that it does not depend on it"
+    if not flags(filter, options).level_dependent:
         return
     x = sound_of((4000,), np.float64)
     soft, loud = (made(filter, options, preset("hfloss"), level=level)(x) for level in (50.0, 100.0))
@@ -206,6 +231,7 @@ CHECKS: tuple[Callable[..., None], ...] = (
     declares_itself,
     keeps_shape_and_dtype,
     repeats_itself,
+    noise_is_the_clips_own,
     batch_is_loop,
     shares_work_rightly,
     has_no_delay,

@@ -9,8 +9,21 @@ import numpy as np
 import numpy.typing as npt
 
 from audiogram.filters.registry import get_filter
+from audiogram.filters.signatures import Flags, flags_of
 
-__all__ = ["LEVEL", "RATES", "TOLERANCE", "Array", "Options", "assert_close", "class_of", "made", "sound_of"]
+__all__ = [
+    "LEVEL",
+    "RATES",
+    "TOLERANCE",
+    "Array",
+    "Options",
+    "assert_close",
+    "class_of",
+    "flags",
+    "keys_for",
+    "made",
+    "sound_of",
+]
 
 Array = npt.NDArray[Any]
 Options = Mapping[str, Any]
@@ -28,12 +41,22 @@ def class_of(filter: str | type[Any]) -> Any:
     return get_filter(filter) if isinstance(filter, str) else filter
 
 
+def flags(filter: str | type[Any], options: Options | None) -> Flags:
+    """What the filter says that it is."""
+    return flags_of(class_of(filter), options or {})
+
+
+def keys_for(filter: str | type[Any], options: Options | None, rows: int) -> dict[str, list[str]]:
+    """Keys to call a filter with on so many rows, where it takes them."""
+    return {"keys": [f"clip {row}" for row in range(rows)]} if flags(filter, options).adds_noise else {}
+
+
 def made(
     filter: str | type[Any], options: Options | None, ears: Any, rate: int = RATES[0], level: float = LEVEL
 ) -> Any:
     """A filter for `ears`, at a level if it depends on one."""
     cls = class_of(filter)
-    extra = {"level": level} if cls.level_dependent else {}
+    extra = {"level": level} if flags(filter, options).level_dependent else {}
     return cls(ears, sample_rate=rate, **extra, **(options or {}))
 
 

@@ -5,57 +5,16 @@ Importing this module imports torch; filters do so only when asked for a module 
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from collections.abc import Sequence
+from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import torch
 
 from audiogram.errors import InputError
+from audiogram.filters.interpolating import interpolation_matrix
 from audiogram.filters.protocol import check_sound, is_finite, is_tensor
-from audiogram.thresholds import Audiogram, Interpolation
 
 __all__ = ["FilterModule", "exact_dtype", "interpolation_matrix"]
-
-
-def interpolation_matrix(
-    frequencies: npt.ArrayLike,
-    targets: npt.ArrayLike,
-    interpolation: Interpolation = "log2",
-    edges: Literal["hold", "extrapolate"] = "hold",
-) -> npt.NDArray[np.float64]:
-    """Interpolation of thresholds as a matrix, so that gradients pass through it.
-
-    Parameters
-    ----------
-    frequencies : array_like, shape (frequencies,)
-        Frequencies of the thresholds in Hz, above 0, strictly increasing.
-    targets : array_like, shape (targets,)
-        Frequencies to interpolate at, in Hz, 0 or more.
-    interpolation, edges
-        As for `Audiogram.at`.
-
-    Returns
-    -------
-    ndarray of float64, shape (targets, frequencies)
-        `interpolation_matrix(ear.frequencies, targets) @ ear.thresholds` is `ear.at(targets)`.
-
-    Raises
-    ------
-    InputError
-        For frequencies that `Audiogram` or `Audiogram.at` refuses.
-
-    Examples
-    --------
-    >>> interpolation_matrix([500, 2000], [250, 1000, 2000])
-    array([[1. , 0. ],
-           [0.5, 0.5],
-           [0. , 1. ]])
-    """
-    grid = [float(f) for f in np.asarray(frequencies, dtype=np.float64).reshape(-1)]
-    # interpolation is linear in the thresholds, so its columns are what becomes of one threshold of 1 dB
-    columns = [Audiogram(grid, unit).at(targets, interpolation, edges) for unit in np.eye(len(grid))]
-    return np.stack(columns, axis=-1)
 
 
 def exact_dtype(device: torch.device) -> torch.dtype:
@@ -111,7 +70,13 @@ class FilterModule(torch.nn.Module):
         else:
             self.register_buffer("thresholds", values)
 
-    def forward(self, x: torch.Tensor, thresholds: torch.Tensor | None = None) -> torch.Tensor:
+    def forward(
+        self,
+        x: torch.Tensor,
+        thresholds: torch.Tensor | None = None,
+        *,
+        keys: str | Sequence[str] | None = None,
+    ) -> torch.Tensor:
         """Filter sound.
 
         Parameters
@@ -120,6 +85,8 @@ class FilterModule(torch.nn.Module):
             Sound, floating point, full scale 1.
         thresholds : Tensor, shape (frequencies,) or (batch, frequencies), optional
             dB HL to use instead of the module's own; with more than one row, one per row of the first axis of `x`.
+        keys : str or sequence of str, optional
+            Ids of the clips, for a filter that adds noise; see `Filter.__call__`.
 
         Returns
         -------
@@ -141,7 +108,8 @@ class FilterModule(torch.nn.Module):
         if len(values) > 1:
             values = values.repeat_interleave(len(rows) // len(values), dim=0)
         rows = rows.to(torch.promote_types(x.dtype, torch.float32))
-        heard: torch.Tensor = self.filter.on_tensor(rows, values.to(exact_dtype(x.device)))
+        extra = {} if keys is None else {"keys": keys}
+        heard: torch.Tensor = self.filter.on_tensor(rows, values.to(exact_dtype(x.device)), **extra)
         return heard.reshape(x.shape).to(x.dtype)
 
     def _checked(self, x: torch.Tensor, values: torch.Tensor) -> torch.Tensor:

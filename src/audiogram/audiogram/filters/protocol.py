@@ -27,20 +27,31 @@ class Filter(Protocol):
     - `level` (float, dB SPL of a signal whose RMS is 1), which a level-dependent filter must take;
     - `seed` (int), which a filter that adds noise must take.
 
-    A class may offer a static method `together(filters, x)` that gives `numpy.stack([f(x) for f in filters])` for
-    filters of its own class, sharing work; and a class method `check_options(**options)` that raises `InputError`
-    for options whose values are wrong whatever the ear.
+    A class may offer
+
+    - a static method `together(filters, x)` that gives `numpy.stack([f(x) for f in filters])` for filters of its own
+      class, sharing work (where it adds noise, `together(filters, x, keys=None)`);
+    - a class method `check_options(**options)` that raises `InputError` for options whose values are wrong whatever
+      the ear, and may return a dict of the options as they are to be written down;
+    - a class method `flags(**options)`, where its flags depend on its options: a dict of those that differ from the
+      class's, which then say what may be. A filter's own attributes say what it is;
+    - a class method `parts(**options)`: names of other filters that it is made of, for the record.
     """
 
     linear: ClassVar[bool]
     """Whether f(a x + b y) = a f(x) + b f(y)."""
     level_dependent: ClassVar[bool]
-    """Whether the gain depends on the level of the sound in dB SPL."""
+    """Whether what it does depends on the level of the sound in dB SPL."""
     adds_noise: ClassVar[bool]
-    """Whether the output has noise of its own, drawn from `seed`."""
+    """Whether the output has noise of its own, drawn from `seed` and from the keys of the clips."""
 
     def __call__(self, x: Any) -> Any:
-        """Filter `x` (..., samples), NumPy array or torch tensor: same shape, dtype and device, and no delay."""
+        """Filter `x` (..., samples), NumPy array or torch tensor: same shape, dtype and device, and no delay.
+
+        A filter that adds noise also takes `keys` by name: None, a str, or one str per row of `x.reshape(-1, samples)`.
+        The noise of a row depends on the seed and the row's key alone, or without keys on the row's samples, so that a
+        clip is heard the same in any batch; `audiogram.random_streams` has what is needed for that.
+        """
         ...
 
 

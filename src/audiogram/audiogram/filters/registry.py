@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from audiogram.errors import FilterPluginError, unknown_name
-from audiogram.filters.signatures import checked_options, signature_problem
+from audiogram.filters.signatures import Flags, checked_options, flags_of, signature_problem
 
-__all__ = ["GROUP", "FilterInfo", "filter_info", "get_filter", "list_filters", "resolve_options"]
+__all__ = ["GROUP", "FilterInfo", "filter_flags", "filter_info", "get_filter", "list_filters", "resolve_options"]
 
 GROUP = "audiogram.filters"
 """The entry-point group. A plugin's pyproject.toml says `[project.entry-points."audiogram.filters"]`."""
@@ -63,8 +63,8 @@ def list_filters() -> list[FilterInfo]:
 
     Examples
     --------
-    >>> [f.name for f in list_filters() if f.distribution == "audiogram"]
-    ['attenuation']
+    >>> "attenuation" in [f.name for f in list_filters() if f.distribution == "audiogram"]
+    True
     """
     found = _scan()
     result = []
@@ -158,6 +158,24 @@ def resolve_options(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
     {'n_fft': 1024, 'hop_length': 512, 'interpolation': 'log2'}
     """
     return checked_options(name, get_filter(name), options)
+
+
+def filter_flags(name: str, options: Mapping[str, Any]) -> Flags:
+    """What a filter is with given options: `linear`, `level_dependent`, `adds_noise`.
+
+    Parameters
+    ----------
+    name : str
+        The filter.
+    options : mapping
+        Its options, as `resolve_options` returns them.
+
+    Examples
+    --------
+    >>> filter_flags("attenuation", {})
+    Flags(linear=True, level_dependent=False, adds_noise=False)
+    """
+    return flags_of(get_filter(name), options)
 
 
 def _load(info: FilterInfo) -> type[Any]:

@@ -7,15 +7,33 @@ import inspect
 import types
 import typing
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from audiogram.errors import InputError, unknown_name
 
-__all__ = ["checked_options", "signature_problem"]
+__all__ = ["Flags", "checked_options", "flags_of", "signature_problem"]
 
 # What the caller of a filter gives itself; everything else in a constructor's signature is an option.
 _NOT_OPTIONS = ("sample_rate", "level")
 _FLAGS = ("linear", "level_dependent", "adds_noise")
+
+
+@dataclass(frozen=True)
+class Flags:
+    """What a filter is, with its options; see `Filter`."""
+
+    linear: bool
+    level_dependent: bool
+    adds_noise: bool
+
+
+def flags_of(cls: Any, options: Mapping[str, Any]) -> Flags:
+    """Flags of a filter class with given options: the class's own, unless it says otherwise for these options."""
+    found = {flag: getattr(cls, flag) for flag in _FLAGS}
+    if hasattr(cls, "flags"):
+        found.update(cls.flags(**options))
+    return Flags(**found)
 
 
 def signature_problem(value: Any) -> str:
@@ -43,7 +61,11 @@ def signature_problem(value: Any) -> str:
     cls: Any = value
     needed = ["sample_rate"] + ["level"] * cls.level_dependent + ["seed"] * cls.adds_noise
     absent = [n for n in needed if n not in names]
-    return f"its constructor does not take {', '.join(absent)}" if absent else ""
+    if absent:
+        return f"its constructor does not take {', '.join(absent)}"
+    if cls.adds_noise and "keys" not in inspect.signature(cls.__call__).parameters:
+        return "it adds noise, but calling it takes no keys, so that the noise of a clip would depend on its batch"
+    return ""
 
 
 def checked_options(name: str, cls: type[Any], options: Mapping[str, Any]) -> dict[str, Any]:
@@ -67,9 +89,8 @@ def checked_options(name: str, cls: type[Any], options: Mapping[str, Any]) -> di
         else:
             result[key] = parameter.default
     check = getattr(cls, "check_options", None)
-    if check is not None:
-        check(**result)
-    return result
+    as_stored = check(**result) if check is not None else None
+    return result if as_stored is None else dict(as_stored)
 
 
 def _options_of(cls: type[Any]) -> dict[str, inspect.Parameter]:
