@@ -11,16 +11,25 @@ from hypothesis import strategies as st
 from audiogram import Audiogram
 from audiogram.errors import InputError
 from audiogram.scales import erb_number, erb_number_to_hz
-from audiogram.thresholds import grade_of
 
 SLOPE = Audiogram([250, 500, 1000, 2000, 4000, 8000], [10, 15, 20, 40, 60, 70], ear="right", name="slope")
 
 
 @st.composite
-def audiograms(draw):
+def audiograms(draw, bone=True, sides=(None, "left", "right")):
     frequencies = sorted(draw(st.sets(st.integers(20, 20_000), min_size=1, max_size=12)))
     thresholds = draw(st.lists(st.floats(-20, 120), min_size=len(frequencies), max_size=len(frequencies)))
-    return Audiogram(frequencies, thresholds, ear=draw(st.sampled_from([None, "left", "right"])))
+    flagged = st.lists(st.sampled_from(frequencies), max_size=4)
+    ear = draw(st.sampled_from(sides))
+    return Audiogram(
+        frequencies,
+        thresholds,
+        ear=ear,
+        name=draw(st.text(max_size=5)),
+        masked=draw(flagged),
+        no_response=draw(flagged),
+        bone=draw(st.none() | audiograms(bone=False, sides=(None, ear))) if bone else None,
+    )
 
 
 @given(audiograms(), st.sampled_from(["log2", "erb", "linear"]), st.sampled_from(["hold", "extrapolate", "error"]))
@@ -83,34 +92,32 @@ def test_at_refuses(frequency, interpolation, edges, words):
 def test_average_and_grade():
     assert SLOPE.pta() == (15 + 20 + 40 + 60) / 4
     assert SLOPE.grade() == "mild"
-    assert SLOPE.pta([500, 1000, 2000]) == 25
+    assert SLOPE.pta([500, 1000, 2000]) == SLOPE.pta("pta3") == 25
 
 
-def test_average_over_unmeasured_frequencies_is_asked_for_or_refused():
-    gap = Audiogram([500, 1000, 4000], [10, 20, 40])
-    with pytest.raises(InputError, match=r"no threshold at 2000 Hz.*interpolation='log2'"):
-        gap.pta()
-    assert gap.pta(interpolation="log2") == pytest.approx((10 + 20 + 30 + 40) / 4)
-    with pytest.raises(InputError, match="not inside the measured"):
-        Audiogram([500, 1000, 2000], [10, 20, 30]).pta(interpolation="log2")
-    with pytest.raises(InputError, match="no threshold at 2000 Hz"):
-        gap.grade()
+def test_flags_are_kept_sorted_and_once():
+    ear = Audiogram([500, 1000, 2000], [10, 20, 30], masked=iter([2000, 500, 2000]), no_response=np.array([1000]))
+    assert ear.masked == (500.0, 2000.0)
+    assert ear.no_response == (1000.0,)
+    assert ear == Audiogram([500, 1000, 2000], [10, 20, 30], masked=(500, 2000), no_response=[1000])
 
 
-def test_grades_of_the_world_health_organization():
-    # World report on hearing (2021), table 1.3: from, below
-    table = [
-        ("normal", -10, 20),
-        ("mild", 20, 35),
-        ("moderate", 35, 50),
-        ("moderately severe", 50, 65),
-        ("severe", 65, 80),
-        ("profound", 80, 95),
-        ("complete", 95, 130),
-    ]
-    for name, low, below in table:
-        assert grade_of(low) == name
-        assert grade_of(np.nextafter(below, 0)) == name
+@pytest.mark.parametrize("change", [{"masked": [500]}, {"no_response": [500]}, {"bone": Audiogram([500], [0])}])
+def test_what_differs_in_a_flag_or_in_bone_conduction_differs(change):
+    plain, other = Audiogram([500, 1000], [10, 20]), Audiogram([500, 1000], [10, 20], **change)
+    assert plain != other
+    assert len({plain, other, Audiogram([500, 1000], [10, 20], **change)}) == 2
+
+
+def test_dicts_from_before_there_were_flags_and_bone_conduction():
+    old = {"frequencies": [500.0, 1000.0], "thresholds": [10.0, 20.0], "ear": "left", "name": "a"}
+    assert Audiogram.from_dict(old).to_dict() == old
+    assert Audiogram([500], [10]).to_dict() == {"frequencies": [500.0], "thresholds": [10.0]}
+
+
+def test_at_is_of_air_conduction_and_takes_bounds_as_they_are():
+    ear = Audiogram([1000, 4000], [20, 60], no_response=[4000], bone=Audiogram([1000], [0]))
+    assert ear.at(2000) == pytest.approx(40)
 
 
 @pytest.mark.parametrize(
@@ -127,7 +134,8 @@ def test_grades_of_the_world_health_organization():
         ([500, 1000], [10, np.nan], "threshold 2 is nan; leave out"),
         ([500, 1000], [10, None], "missing value"),
         ([500, 1000], [10, "20"], "must be numbers, got '20'"),
-        ([500, 1000], [10, -60], "a loss is a positive number"),
+        ([500, 1000], [10, -60], "a loss is a positive number.$"),
+        ([500, 1000], [-10, -60], "Were losses given as negative numbers"),
         ([500, 1000], [10, 500], "outside -40 to 160"),
         ("500", [10], "list of numbers"),
         (500, 10, "list of numbers"),
@@ -136,6 +144,30 @@ def test_grades_of_the_world_health_organization():
 def test_no_audiogram_from(frequencies, thresholds, words):
     with pytest.raises(InputError, match=words):
         Audiogram(frequencies, thresholds)
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"masked": [3000]}, "masked names 3000 Hz, where nothing was measured; measured: 500, 1000 Hz.$"),
+        ({"no_response": [1]}, "no_response names 1 Hz.*Were they given in kHz"),
+        ({"no_response": [True, False]}, "lists the frequencies in Hz .* not one flag per frequency"),
+        ({"masked": np.array([True, False])}, "not one flag per frequency"),
+        ({"masked": 500}, "masked must be a list of numbers, got 500"),
+        ({"masked": True}, "masked must be a list of numbers, got True"),
+        ({"masked": "500"}, "masked must be a list of numbers"),
+        ({"masked": [None]}, "masked has a missing value"),
+        ({"bone": ([500], [10])}, "bone is an Audiogram .* got tuple"),
+        ({"bone": Audiogram([500], [10], bone=Audiogram([500], [0]))}, "bone has bone conduction itself"),
+        (
+            {"ear": "left", "bone": Audiogram([500], [10], ear="right")},
+            "of the right ear is given with the left ear's audiogram",
+        ),
+    ],
+)
+def test_flags_and_bone_conduction_that_do_not_belong_here(fields, words):
+    with pytest.raises(InputError, match=words):
+        Audiogram([500, 1000], [10, 20], **fields)
 
 
 def test_ear_and_keys_are_checked():
@@ -147,6 +179,8 @@ def test_ear_and_keys_are_checked():
         Audiogram.from_dict({"frequencies": [500]})
     with pytest.raises(InputError, match="is a mapping"):
         Audiogram.from_dict([500, 10])
+    with pytest.raises(InputError, match="bone: the audiogram has no 'thresholds'"):
+        Audiogram.from_dict({"frequencies": [500], "thresholds": [10], "bone": {"frequencies": [500]}})
 
 
 def test_audiograms_are_frozen_and_usable_as_keys():

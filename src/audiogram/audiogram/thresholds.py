@@ -7,58 +7,22 @@ import json
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from audiogram.errors import InputError, unknown_name
-from audiogram.scales import erb_number
+from audiogram.interpolation import Edges, Interpolation, interpolate
 
-__all__ = ["PTA4_FREQUENCIES", "Audiogram", "Edges", "Interpolation", "grade_of"]
+if TYPE_CHECKING:
+    from audiogram.conduction import LossType
+    from audiogram.measures import Average
 
-Interpolation = Literal["log2", "erb", "linear"]
-Edges = Literal["hold", "extrapolate", "error"]
+__all__ = ["Audiogram", "Edges", "Interpolation", "numbers"]
 
-PTA4_FREQUENCIES = (500.0, 1000.0, 2000.0, 4000.0)
-"""Frequencies in Hz of the four-frequency pure-tone average."""
-
-# World report on hearing (WHO 2021), table 1.3: a grade begins at its cut-off, in dB HL.
-_GRADES = (
-    (20.0, "normal"),
-    (35.0, "mild"),
-    (50.0, "moderate"),
-    (65.0, "moderately severe"),
-    (80.0, "severe"),
-    (95.0, "profound"),
-    (math.inf, "complete"),
-)
 # Audiometers end near -10 and 120 dB HL; beyond these a sign or a unit is wrong, not an ear.
 _LOWEST, _HIGHEST = -40.0, 160.0
-
-
-def grade_of(average: float) -> str:
-    """Grade of hearing loss by the World Health Organization (2021).
-
-    Parameters
-    ----------
-    average : float
-        Average of the thresholds at 0.5, 1, 2 and 4 kHz, in dB HL.
-
-    Returns
-    -------
-    str
-        `normal` below 20 dB HL, `mild` from 20, `moderate` from 35, `moderately severe` from 50, `severe` from 65,
-        `profound` from 80, `complete` from 95.
-
-    Examples
-    --------
-    >>> grade_of(19.9), grade_of(20)
-    ('normal', 'mild')
-    """
-    if math.isnan(average):
-        raise InputError("no WHO grade for an average that is not a number (NaN).")
-    return next(name for below, name in _GRADES if average < below)
 
 
 @dataclass(frozen=True)
@@ -70,16 +34,26 @@ class Audiogram:
     frequencies : iterable of float
         Frequencies in Hz, above 0, strictly increasing; at least one.
     thresholds : iterable of float
-        Thresholds in dB HL, one per frequency, finite, between -40 and 160; a loss is positive.
+        Thresholds of air conduction in dB HL, one per frequency, finite, between -40 and 160; a loss is positive.
     ear : {"left", "right"}, optional
         Which ear was measured.
     name : str, default ""
         A name for listings and figures.
+    masked : iterable of float, default ()
+        The frequencies in Hz at which the other ear was masked; a subset of `frequencies`.
+    no_response : iterable of float, default ()
+        The frequencies in Hz at which the loudest tone was not heard; a subset of `frequencies`. The threshold given
+        there is that tone's level, and the true one is at least that: averages over it are bounds (`AtLeast`), and
+        filters use the bound.
+    bone : Audiogram, optional
+        Thresholds of bone conduction in dB HL on frequencies of their own, with their own `masked` and
+        `no_response`.
 
     Raises
     ------
     InputError
-        Where values are missing, unsorted, repeated, not finite or out of range.
+        Where values are missing, unsorted, repeated, not finite or out of range, where a flag stands at a frequency
+        that was not measured, or where `bone` is of the other ear or has bone conduction itself.
 
     Examples
     --------
@@ -88,12 +62,18 @@ class Audiogram:
     17.92
     >>> ear.pta(), ear.grade()
     (33.75, 'mild')
+    >>> deaf = Audiogram([500, 1000, 2000, 4000], [80, 90, 95, 100], no_response=[4000])
+    >>> deaf.grade()
+    'profound or worse'
     """
 
     frequencies: tuple[float, ...]
     thresholds: tuple[float, ...]
     ear: Literal["left", "right"] | None = field(default=None, kw_only=True)
     name: str = field(default="", kw_only=True)
+    masked: tuple[float, ...] = field(default=(), kw_only=True)
+    no_response: tuple[float, ...] = field(default=(), kw_only=True)
+    bone: Audiogram | None = field(default=None, kw_only=True)
 
     def __init__(
         self,
@@ -102,12 +82,19 @@ class Audiogram:
         *,
         ear: str | None = None,
         name: str = "",
+        masked: Iterable[float] = (),
+        no_response: Iterable[float] = (),
+        bone: Audiogram | None = None,
     ) -> None:
-        object.__setattr__(self, "frequencies", _numbers("frequencies", frequencies))
-        object.__setattr__(self, "thresholds", _numbers("thresholds", thresholds))
+        object.__setattr__(self, "frequencies", numbers("frequencies", frequencies))
+        object.__setattr__(self, "thresholds", numbers("thresholds", thresholds))
         object.__setattr__(self, "ear", ear)
         object.__setattr__(self, "name", name)
         self._validate()
+        object.__setattr__(self, "masked", self._flags("masked", masked))
+        object.__setattr__(self, "no_response", self._flags("no_response", no_response))
+        object.__setattr__(self, "bone", bone)
+        self._validate_bone()
 
     def _validate(self) -> None:
         f, t = self.frequencies, self.thresholds
@@ -132,13 +119,40 @@ class Audiogram:
             raise InputError(f"the highest frequency is {f[-1]:g} Hz; were frequencies given in kHz? Give Hz.")
         outside = next((v for v in t if not _LOWEST <= v <= _HIGHEST), None)
         if outside is not None:
+            negative = " Were losses given as negative numbers?" if outside < 0 and max(t) <= 0 else ""
             raise InputError(
                 f"threshold {outside:g} dB HL is outside {_LOWEST:g} to {_HIGHEST:g}; a loss is a positive number."
+                + negative
             )
         if self.ear not in (None, "left", "right"):
             raise InputError(f"ear is 'left', 'right' or None, got {self.ear!r}.")
         if not isinstance(self.name, str):
             raise InputError(f"name is a string, got {type(self.name).__name__}.")
+
+    def _flags(self, label: str, flagged: Iterable[float]) -> tuple[float, ...]:
+        """`flagged` as a sorted tuple without repeats, every frequency of it a measured one."""
+        values = list(flagged) if isinstance(flagged, Iterable) and not isinstance(flagged, str | bytes) else flagged
+        if isinstance(values, list) and any(isinstance(v, bool | np.bool_) for v in values):
+            raise InputError(f"{label} lists the frequencies in Hz that it holds for, not one flag per frequency.")
+        result = tuple(sorted(set(numbers(label, values))))
+        for hz in result:
+            if hz not in self.frequencies:
+                kilo = " Were they given in kHz? Give Hz." if 1000 * hz in self.frequencies else ""
+                known = ", ".join(f"{f:g}" for f in self.frequencies)
+                raise InputError(f"{label} names {hz:g} Hz, where nothing was measured; measured: {known} Hz.{kilo}")
+        return result
+
+    def _validate_bone(self) -> None:
+        if self.bone is None:
+            return
+        if not isinstance(self.bone, Audiogram):
+            raise InputError(f"bone is an Audiogram of bone conduction or None, got {type(self.bone).__name__}.")
+        if self.bone.bone is not None:
+            raise InputError("bone has bone conduction itself; give Audiogram(frequencies, thresholds) of bone alone.")
+        if None not in (self.ear, self.bone.ear) and self.ear != self.bone.ear:
+            raise InputError(
+                f"bone conduction of the {self.bone.ear} ear is given with the {self.ear} ear's audiogram."
+            )
 
     @property
     def is_flat(self) -> bool:
@@ -151,7 +165,7 @@ class Audiogram:
         interpolation: Interpolation = "log2",
         edges: Edges = "hold",
     ) -> npt.NDArray[np.float64]:
-        """Thresholds at any frequencies.
+        """Thresholds of air conduction at any frequencies; where there was no response, the bounds count.
 
         Parameters
         ----------
@@ -172,46 +186,27 @@ class Audiogram:
         InputError
             For a negative or non-finite frequency, an unknown option, or a frequency outside with `edges="error"`.
         """
-        if interpolation not in get_args(Interpolation):
-            raise unknown_name("interpolation", interpolation, get_args(Interpolation))
-        if edges not in get_args(Edges):
-            raise unknown_name("treatment of edges", edges, get_args(Edges))
-        hz = np.asarray(frequency, dtype=np.float64)
-        if hz.size and not (np.isfinite(hz).all() and hz.min() >= 0):
-            raise InputError("frequencies to interpolate at must be finite and 0 Hz or more.")
-        known, values = np.asarray(self.frequencies), np.asarray(self.thresholds)
-        if edges == "error" and hz.size and (hz.min() < known[0] or hz.max() > known[-1]):
-            raise InputError(
-                f"{hz.min():g} to {hz.max():g} Hz is not inside the measured {known[0]:g} to {known[-1]:g} Hz; "
-                "edges='hold' or 'extrapolate' allows it."
-            )
-        if edges == "extrapolate" and interpolation == "log2" and hz.size and hz.min() == 0:
-            raise InputError("0 Hz is infinitely many octaves away; use edges='hold', or interpolation='erb'.")
-        if edges != "extrapolate":
-            hz = np.clip(hz, known[0], known[-1])  # held edges also keep 0 Hz away from the logarithm
-        x, grid = _on_scale(hz, interpolation), _on_scale(known, interpolation)
-        result: npt.NDArray[np.float64] = np.asarray(np.interp(x, grid, values))
-        if edges == "extrapolate" and len(grid) > 1:
-            for outside, i, j in ((x < grid[0], 0, 1), (x > grid[-1], -1, -2)):
-                slope = (values[j] - values[i]) / (grid[j] - grid[i])
-                result = np.where(outside, values[i] + slope * (x - grid[i]), result)
-        return result
+        return interpolate(self.frequencies, self.thresholds, frequency, interpolation, edges)
 
     def pta(
         self,
-        frequencies: Iterable[float] = PTA4_FREQUENCIES,
+        frequencies: Average | Iterable[float] = "pta4",
         *,
         interpolation: Interpolation | None = None,
+        require_all: bool = True,
     ) -> float:
-        """Pure-tone average.
+        """Pure-tone average of air conduction in dB HL; `AtLeast` where a no-response threshold went in.
+
+        See `audiogram.measures.pta`.
 
         Parameters
         ----------
-        frequencies : iterable of float, default (500, 1000, 2000, 4000)
-            Frequencies in Hz to average over.
+        frequencies : {"pta4", "pta3", "aao-hns"} or iterable of float, default "pta4"
+            Frequencies in Hz to average over, or the name of a list of them.
         interpolation : {"log2", "erb", "linear"}, optional
-            How to fill in frequencies that were not measured. By default they are an error: an average over
-            other frequencies is another measure.
+            How to fill in frequencies that were not measured but lie between measured ones.
+        require_all : bool, default True
+            Whether a frequency that is missing is an error; else the others are averaged, with a warning.
 
         Returns
         -------
@@ -221,34 +216,46 @@ class Audiogram:
         Raises
         ------
         InputError
-            Where a frequency was not measured and no interpolation is asked for, or lies outside the measured range.
+            Where a frequency is missing and all are required, or none was measured.
         """
-        wanted = _numbers("frequencies", frequencies)
-        if not wanted:
-            raise InputError("a pure-tone average needs at least one frequency.")
-        if interpolation is not None:
-            return float(np.mean(self.at(wanted, interpolation, "error")))
-        measured = dict(zip(self.frequencies, self.thresholds, strict=True))
-        missing = [f for f in wanted if f not in measured]
-        if missing:
-            listed = ", ".join(f"{f:g}" for f in missing)
-            raise InputError(
-                f"no threshold at {listed} Hz for the average; measured: "
-                f"{', '.join(f'{f:g}' for f in self.frequencies)} Hz. interpolation='log2' fills gaps."
-            )
-        return float(np.mean([measured[f] for f in wanted]))
+        from audiogram.measures import pta
+
+        return pta(self, frequencies, interpolation=interpolation, require_all=require_all)
 
     def grade(self, *, interpolation: Interpolation | None = None) -> str:
-        """Grade of this ear's loss by the World Health Organization (2021); see `grade_of` and `pta`."""
-        return grade_of(self.pta(interpolation=interpolation))
+        """Grade of this ear's loss by the World Health Organization (2021); see `audiogram.measures.grade_of`.
+
+        It ends with "or worse" where only a bound of the average is known.
+        """
+        from audiogram.measures import grade
+
+        return grade(self, interpolation=interpolation)
+
+    def air_bone_gap(self, frequencies: Average | Iterable[float] = "aao-hns") -> float | None:
+        """Average gap between air and bone conduction in dB; see `audiogram.conduction.air_bone_gap`."""
+        from audiogram.conduction import air_bone_gap
+
+        return air_bone_gap(self, frequencies)
+
+    def loss_type(self) -> LossType:
+        """Conductive, sensorineural, mixed, normal or unknown; see `audiogram.conduction.loss_type`."""
+        from audiogram.conduction import loss_type
+
+        return loss_type(self)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain, lossless form for JSON or TOML: `frequencies`, `thresholds`, and `ear` and `name` where given."""
+        """Plain, lossless form for JSON or TOML: `frequencies`, `thresholds`, and of the other fields those given."""
         plain: dict[str, Any] = {"frequencies": list(self.frequencies), "thresholds": list(self.thresholds)}
         if self.ear is not None:
             plain["ear"] = self.ear
         if self.name:
             plain["name"] = self.name
+        if self.masked:
+            plain["masked"] = list(self.masked)
+        if self.no_response:
+            plain["no_response"] = list(self.no_response)
+        if self.bone is not None:
+            plain["bone"] = self.bone.to_dict()
         return plain
 
     def to_json(self) -> str:
@@ -271,17 +278,24 @@ class Audiogram:
         """
         if not isinstance(plain, Mapping):
             raise InputError(f"an audiogram is a mapping with frequencies and thresholds, got {type(plain).__name__}.")
-        known = ("frequencies", "thresholds", "ear", "name")
+        known = ("frequencies", "thresholds", "ear", "name", "masked", "no_response", "bone")
         for key in plain:
             if key not in known:
                 raise unknown_name("audiogram key", key, known)
         for key in known[:2]:
             if key not in plain:
                 raise InputError(f"the audiogram has no {key!r}; it needs frequencies (Hz) and thresholds (dB HL).")
-        return cls(plain["frequencies"], plain["thresholds"], ear=plain.get("ear"), name=plain.get("name", ""))
+        fields = dict(plain)
+        if fields.get("bone") is not None:
+            try:
+                fields["bone"] = cls.from_dict(fields["bone"])
+            except InputError as error:
+                raise InputError(f"bone: {error}") from None
+        return cls(fields.pop("frequencies"), fields.pop("thresholds"), **fields)
 
 
-def _numbers(label: str, values: Iterable[float]) -> tuple[float, ...]:
+def numbers(label: str, values: Iterable[float]) -> tuple[float, ...]:
+    """`values` as a tuple of floats; `InputError`, with `label` in it, unless they are numbers."""
     if isinstance(values, str | bytes) or not isinstance(values, Iterable):
         raise InputError(f"{label} must be a list of numbers, got {values!r}.")
     result = []
@@ -295,9 +309,3 @@ def _numbers(label: str, values: Iterable[float]) -> tuple[float, ...]:
         except (TypeError, ValueError, OverflowError):  # a whole number may have 400 digits
             raise InputError(f"{label} must be numbers, got {value!r}.") from None
     return tuple(result)
-
-
-def _on_scale(hz: npt.NDArray[np.float64], scale: str) -> npt.NDArray[np.float64]:
-    if scale == "log2":
-        return np.log2(hz)
-    return erb_number(hz) if scale == "erb" else hz

@@ -107,7 +107,7 @@ def _frequency(hertz: float) -> str:
 
 def _pta(ear: Any) -> float | None:
     """The average threshold, or None where the audiogram lacks one of its frequencies."""
-    from audiogram.thresholds import PTA4_FREQUENCIES
+    from audiogram.measures import PTA4_FREQUENCIES
 
     return float(ear.pta()) if set(PTA4_FREQUENCIES) <= set(ear.frequencies) else None
 
