@@ -72,8 +72,8 @@ def openai_tokenizer() -> Any:
 def random_whisper(openai_tokenizer: Any) -> Callable[..., Any]:
     """`random_whisper(seconds=2, seed=0, sharpness=8)`: a small Whisper over OpenAI's vocabulary.
 
-    Its answers are spread over the vocabulary: the last layer norm is scaled by `sharpness`, so that some
-    probabilities are large. What OpenAI's `decode` suppresses by default is suppressed here too.
+    The last layer norm is scaled by `sharpness`, so that some probabilities are large; the positions are, so that it
+    does not answer with one token over and over. What OpenAI's `decode` suppresses by default is suppressed here too.
     """
     from transformers import WhisperConfig, WhisperForConditionalGeneration
     from whisper.tokenizer import get_tokenizer
@@ -94,6 +94,7 @@ def random_whisper(openai_tokenizer: Any) -> Callable[..., Any]:
         torch.random.set_rng_state(state)
         with torch.no_grad():
             model.model.decoder.layer_norm.weight.mul_(sharpness)
+            model.model.decoder.embed_positions.weight.mul_(10.0)
         settings = model.generation_config
         settings.eos_token_id = settings.pad_token_id = end
         settings.decoder_start_token_id, settings.no_timestamps_token_id = start, theirs.no_timestamps

@@ -20,6 +20,7 @@ __version__ = "1.0.0"
 if TYPE_CHECKING:
     from whisperprobe.comparison.conditions import Comparison, ProbeRun, compare, load_comparison
     from whisperprobe.features import log_mel
+    from whisperprobe.probing.confidence import word_confidence
     from whisperprobe.probing.corpus import probe_corpus
     from whisperprobe.probing.probe import Probe
     from whisperprobe.probing.store import ProbeResult, load_probes
@@ -41,6 +42,7 @@ __all__ = [
     "plan",
     "probe_corpus",
     "run_study",
+    "word_confidence",
     "write_report",
 ]
 
@@ -49,6 +51,7 @@ __getattr__, __dir__ = lazy_names(
     {
         "comparison.conditions": ["Comparison", "ProbeRun", "compare", "load_comparison"],
         "features": ["log_mel"],
+        "probing.confidence": ["word_confidence"],
         "probing.corpus": ["probe_corpus"],
         "probing.probe": ["Probe"],
         "probing.store": ["ProbeResult", "load_probes"],

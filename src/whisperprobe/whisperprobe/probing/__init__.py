@@ -7,15 +7,17 @@ from typing import TYPE_CHECKING
 from audiogram.lazy_names import lazy_names
 
 if TYPE_CHECKING:
+    from whisperprobe.probing.confidence import word_confidence
     from whisperprobe.probing.corpus import probe_corpus
     from whisperprobe.probing.probe import Probe
     from whisperprobe.probing.store import ProbeResult, load_probes
 
-__all__ = ["Probe", "ProbeResult", "load_probes", "probe_corpus"]
+__all__ = ["Probe", "ProbeResult", "load_probes", "probe_corpus", "word_confidence"]
 
 __getattr__, __dir__ = lazy_names(
     __name__,
     {
+        "confidence": ["word_confidence"],
         "corpus": ["probe_corpus"],
         "probe": ["Probe"],
         "store": ["ProbeResult", "load_probes"],
