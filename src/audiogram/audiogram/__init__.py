@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from audiogram.corpus.mask import mask_corpus
     from audiogram.corpus.sources import open_corpus
     from audiogram.filters.registry import get_filter, list_filters
+    from audiogram.intelligibility import matched
     from audiogram.listening import Condition, apply_conditions, condition, conditions
     from audiogram.sound import read, resample, write
     from audiogram.standard_audiograms import preset, presets
@@ -30,6 +31,7 @@ __all__ = [
     "get_filter",
     "list_filters",
     "mask_corpus",
+    "matched",
     "open_corpus",
     "preset",
     "presets",
@@ -44,6 +46,7 @@ __getattr__, __dir__ = lazy_names(
         "corpus.mask": ["mask_corpus"],
         "corpus.sources": ["open_corpus"],
         "filters.registry": ["get_filter", "list_filters"],
+        "intelligibility": ["matched"],
         "listening": ["Condition", "apply_conditions", "condition", "conditions"],
         "sound": ["read", "resample", "write"],
         "standard_audiograms": ["preset", "presets"],

@@ -28,6 +28,7 @@ from audiogram.thresholds import Audiogram, numbers
 
 __all__ = [
     "AVERAGES",
+    "GRADES",
     "PTA4_FREQUENCIES",
     "Average",
     "average",
@@ -49,7 +50,7 @@ AVERAGES: dict[str, tuple[float, ...]] = {
 """Frequencies in Hz of each name in `Average`."""
 
 # Table 1.3 of [1]: where each grade ends, in dB HL, which belongs to the next; from the last cut-off on, complete.
-_GRADES = (
+GRADES = (
     (20.0, "normal"),
     (35.0, "mild"),
     (50.0, "moderate"),
@@ -166,7 +167,7 @@ def grade_of(average: float) -> str:
     """
     if math.isnan(average):
         raise InputError("no WHO grade for an average that is not a number (NaN).")
-    name = next((name for below, name in _GRADES if average < below), "complete")
+    name = next((name for below, name in GRADES if average < below), "complete")
     return f"{name} or worse" if isinstance(average, AtLeast) and name != "complete" else name
 
 

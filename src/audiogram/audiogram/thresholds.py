@@ -231,6 +231,12 @@ class Audiogram:
 
         return grade(self, interpolation=interpolation)
 
+    def sii(self, speech_level: npt.ArrayLike | None = None, noise: npt.ArrayLike | None = None, **options: Any) -> float:
+        """Speech intelligibility index (ANSI S3.5-1997), 0 to 1; see `audiogram.intelligibility.sii`."""
+        from audiogram.intelligibility import sii
+
+        return sii(self, speech_level, noise, **options)
+
     def air_bone_gap(self, frequencies: Average | Iterable[float] = "aao-hns") -> float | None:
         """Average gap between air and bone conduction in dB; see `audiogram.conduction.air_bone_gap`."""
         from audiogram.conduction import air_bone_gap
