@@ -160,7 +160,7 @@ class ThresholdNoise(DifferentiableFilter):
     @cached_property
     def gains(self) -> npt.NDArray[np.float64]:
         """Amplitudes, shape (ears, frequencies), that white noise of variance 1 is given at `frequencies`."""
-        gains: npt.NDArray[np.float64] = _gains(self.own_thresholds, *self._constants, np.log10)
+        gains: npt.NDArray[np.float64] = _gains(np.log10, self.own_thresholds, *self._constants)
         return gains
 
     def __call__(self, x: Any, *, keys: str | Sequence[str] | None = None) -> Any:
@@ -193,8 +193,7 @@ class ThresholdNoise(DifferentiableFilter):
 
         from audiogram.kernels.shaped_noise import shape_tensors
 
-        constants = [torch.as_tensor(one, dtype=thresholds.dtype, device=rows.device) for one in self._constants]
-        gains = _gains(thresholds, *constants, torch.log10)
+        gains = _gains(torch.log10, thresholds, *self._constants_like(thresholds))
         white = torch.as_tensor(self._white(rows, keys), dtype=thresholds.dtype, device=rows.device)
         return (rows + shape_tensors(white, gains)).to(rows.dtype)
 
@@ -204,12 +203,25 @@ class ThresholdNoise(DifferentiableFilter):
         generators = [generator(self.seed, key, "threshold noise") for key in row_keys(rows, keys)]
         return white_rows(generators, rows.shape[-1], self.sample_rate)
 
+    def _constants_like(self, tensor: torch.Tensor) -> list[torch.Tensor]:
+        """`_constants` on a tensor's device, kept for the next call: a copy to a GPU waits for it."""
+        import torch
+
+        key = ("constants", tensor.device, tensor.dtype)
+        if key not in self._tensors:
+            with torch.inference_mode(False):  # a tensor made in inference mode could not take part in training later
+                self._tensors[key] = [
+                    torch.as_tensor(one, dtype=tensor.dtype, device=tensor.device) for one in self._constants
+                ]
+        known: list[torch.Tensor] = self._tensors[key]
+        return known
+
     @cached_property
-    def _constants(self) -> tuple[npt.NDArray[np.float64], ...]:
+    def _constants(self) -> list[npt.NDArray[np.float64]]:
         """What `_gains` needs beside the thresholds."""
         from audiogram.filters.interpolating import interpolation_matrix
 
-        cam = np.arange(_STEP_CAM, erb_number(self.sample_rate / 2) + _BEYOND_CAM, _STEP_CAM)
+        cam = np.arange(_STEP_CAM, float(erb_number(self.sample_rate / 2)) + _BEYOND_CAM, _STEP_CAM)
         centres = erb_number_to_hz(cam)
         to_bands = interpolation_matrix(self.threshold_frequencies, centres, self.interpolation)
         offsets = reference_threshold(centres, self.transducer) - detection_ratio(centres) - self.level
@@ -217,7 +229,7 @@ class ThresholdNoise(DifferentiableFilter):
         to_bins = interpolation_matrix(centres, bins, "erb")
         # from power per auditory filter to that per Hz, and to the gain of white noise, whose power is 2 / rate per Hz
         densities = 10 * np.log10(self.sample_rate / 2 / erb_bandwidth(bins))
-        return to_bands, offsets, _auditory_filters(centres), to_bins, densities
+        return [to_bands, offsets, _auditory_filters(centres), to_bins, densities]
 
 
 def _auditory_filters(centres: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
@@ -230,7 +242,7 @@ def _auditory_filters(centres: npt.NDArray[np.float64]) -> npt.NDArray[np.float6
     return filters
 
 
-def _gains(thresholds: Any, to_bands: Any, offsets: Any, filters: Any, to_bins: Any, densities: Any, log10: Any) -> Any:
+def _gains(log10: Any, thresholds: Any, to_bands: Any, offsets: Any, filters: Any, to_bins: Any, densities: Any) -> Any:
     """Amplitudes (rows, bins) of the noise for thresholds (rows, frequencies); the same code for arrays and tensors."""
     wanted = 10 ** ((thresholds @ to_bands.T + offsets) / 10)  # at the output of each filter
     power = wanted
