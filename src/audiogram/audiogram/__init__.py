@@ -12,18 +12,23 @@ from audiogram.lazy_names import lazy_names
 __version__ = "1.0.0"
 
 if TYPE_CHECKING:
+    from audiogram.bounds import AtLeast, AtMost
     from audiogram.corpus.mask import mask_corpus
     from audiogram.corpus.sources import open_corpus
     from audiogram.filters.registry import get_filter, list_filters
     from audiogram.intelligibility import matched
+    from audiogram.listener import Listener
     from audiogram.listening import Condition, apply_conditions, condition, conditions
     from audiogram.sound import read, resample, write
     from audiogram.standard_audiograms import preset, presets
     from audiogram.thresholds import Audiogram
 
 __all__ = [
+    "AtLeast",
+    "AtMost",
     "Audiogram",
     "Condition",
+    "Listener",
     "__version__",
     "apply_conditions",
     "condition",
@@ -43,10 +48,12 @@ __all__ = [
 __getattr__, __dir__ = lazy_names(
     __name__,
     {
+        "bounds": ["AtLeast", "AtMost"],
         "corpus.mask": ["mask_corpus"],
         "corpus.sources": ["open_corpus"],
         "filters.registry": ["get_filter", "list_filters"],
         "intelligibility": ["matched"],
+        "listener": ["Listener"],
         "listening": ["Condition", "apply_conditions", "condition", "conditions"],
         "sound": ["read", "resample", "write"],
         "standard_audiograms": ["preset", "presets"],
