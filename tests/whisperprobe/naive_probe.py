@@ -35,6 +35,7 @@ class Naive:
         self.end = model.generation_config.eos_token_id
         self.E = model.get_output_embeddings().weight.detach().cpu().double().numpy()
         self.size = len(self.E)
+        self.lengths = [math.sqrt(row @ row) for row in self.E]
         self.suppress = set(model.generation_config.suppress_tokens or [])
         self.begin = set(model.generation_config.begin_suppress_tokens or []) | self.suppress
         byte_of = {c: b for b, c in bytes_to_unicode().items()}
@@ -104,10 +105,9 @@ class Naive:
         return [float(v) - norm for v in z]
 
     def density(self, h: np.ndarray) -> float:
-        cosines = []
-        for row in self.E:
-            norms = math.sqrt(row @ row) * math.sqrt(h @ h)
-            cosines.append(float(row @ h) / norms if norms > 0 else 0.0)
+        cosines, length = [], math.sqrt(h @ h)
+        for row, own in zip(self.E, self.lengths, strict=True):
+            cosines.append(float(row @ h) / (own * length) if own * length > 0 else 0.0)
         nearest = sorted(cosines, reverse=True)[:10]
         return math.fsum(nearest) / len(nearest)
 
