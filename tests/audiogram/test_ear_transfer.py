@@ -1,0 +1,169 @@
+"""Outer and middle ear: published figures, tones, inverses, clicks, and a filter written out as a convolution."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from audiogram.ear_transfer import ear_response, ear_transfer, fft_length, fir_gains, transfer_gains
+from audiogram.errors import InputError
+
+SOURCES = ("free_field", "diffuse_field", "ear_reference_point")
+
+
+def noise(*shape, seed=0):
+    return np.random.default_rng(seed).standard_normal(shape)
+
+
+@pytest.mark.parametrize(
+    ("source", "hz", "eardrum", "middle_ear"),
+    [
+        ("free_field", 1000, 2.6, 2.6),
+        ("free_field", 2500, 16.8, 10.4),
+        ("free_field", 100, 0.0, 12.4),
+        ("diffuse_field", 4000, 12.7, 6.6),
+        ("diffuse_field", 12_500, 4.0, 15.0),
+        ("ear_reference_point", 3150, 10.3, 7.0),
+        ("ear_reference_point", 8000, 16.0, 12.2),
+    ],
+)
+def test_published_figures(source, hz, eardrum, middle_ear):
+    assert ear_response(hz, source) == pytest.approx(eardrum - middle_ear, abs=1e-9)
+
+
+def test_the_response_is_held_outside_the_figures():
+    np.testing.assert_allclose(ear_response([0, 5, 20]), -39.6)
+    np.testing.assert_allclose(ear_response([20_000, 40_000, 90_000]), 2.5 - 50)
+
+
+@pytest.mark.parametrize("source", SOURCES)
+@pytest.mark.parametrize("rate", [16_000, 44_100])
+def test_a_tone_changes_by_the_response(source, rate):
+    at = np.arange(rate) / rate
+    for hz in (100, 500, 2500, 6300):
+        tone = np.sin(2 * np.pi * hz * at)
+        steady = slice(rate // 4, -rate // 4)
+        for inverse, sign in ((False, 1), (True, -1)):
+            inside = ear_transfer(tone, rate, source, inverse=inverse)
+            level = 20 * np.log10(np.std(inside[steady]) / np.std(tone[steady]))
+            assert level == pytest.approx(sign * ear_response(hz, source), abs=0.02), (hz, inverse)
+            # zero phase: not even a fraction of a period late
+            assert np.corrcoef(inside[steady], tone[steady])[0, 1] > 1 - 1e-5
+
+
+@pytest.mark.parametrize("source", SOURCES)
+@pytest.mark.parametrize("rate", [8000, 16_000, 44_100, 48_000])
+def test_there_and_back_is_nothing(source, rate):
+    x = np.zeros(2 * rate)
+    x[rate // 2 : -rate // 2] = noise(rate)
+    back = ear_transfer(ear_transfer(x, rate, source), rate, source, inverse=True)
+    np.testing.assert_allclose(back, x, atol=1e-4 * np.abs(x).max())
+
+
+@pytest.mark.parametrize("inverse", [False, True])
+def test_the_windowed_filter_is_a_convolution_with_a_short_symmetric_filter(inverse):
+    click = np.zeros(4001)
+    click[2000] = 1
+    taps = ear_transfer(click, 44_100, inverse=inverse, design="windowed")
+    np.testing.assert_allclose(taps, taps[::-1], atol=1e-12)
+    np.testing.assert_allclose(taps[: 2000 - 507], 0, atol=1e-9 * np.abs(taps).max())
+    x = noise(5000)
+    wanted = np.convolve(x, taps[2000 - 507 : 2001 + 507])[507:-507]
+    np.testing.assert_allclose(ear_transfer(x, 44_100, inverse=inverse, design="windowed"), wanted, atol=1e-8)
+
+
+def test_the_windowed_filter_is_the_same_at_every_rate():
+    wanted = np.interp(
+        np.arange(0, 8000, 50),
+        np.fft.rfftfreq(2**16, 1 / 44_100),
+        transfer_gains(2**16, 44_100, "free_field", False, "windowed"),
+    )
+    for rate, length in ((16_000, 3200), (48_000, 9600), (96_000, 19_200)):
+        gains = transfer_gains(length, rate, "free_field", False, "windowed")
+        hz = np.fft.rfftfreq(length, 1 / rate)
+        np.testing.assert_allclose(np.interp(np.arange(0, 8000, 50), hz, gains), wanted, atol=2e-3)
+        assert np.all(gains[hz > 22_051] == gains[-1])
+
+
+def test_the_windowed_filter_is_near_the_table_above_the_bass():
+    hz = np.fft.rfftfreq(44_100, 1 / 44_100)
+    for source in SOURCES:
+        there, back = (
+            20 * np.log10(transfer_gains(44_100, 44_100, source, inverse, "windowed")) for inverse in (False, True)
+        )
+        assert np.abs(there + back)[(hz >= 80) & (hz <= 5000)].max() < 0.5
+        assert source != "free_field" or np.abs(there + back)[(hz >= 80) & (hz <= 14_000)].max() < 1.3
+        assert np.abs(there + back)[hz < 80].max() < 1.7
+        assert np.abs(there - ear_response(hz, source))[(hz >= 400) & (hz <= 6000)].max() < 0.8
+        # the blurred bass: less attenuation than the table has
+        assert np.all(there[hz < 90] > ear_response(hz[hz < 90], source))
+
+
+def test_fir_gains_are_the_sum_of_cosines():
+    taps = np.array([0.25, 0.5, 0.25])
+    for rate in (8000.0, 44_100.0, 100_000.0):
+        hz = np.minimum(np.arange(33) * rate / 64, 22_050)
+        held = np.minimum(hz, hz[hz < 22_050].max() if rate > 44_100 else hz.max())
+        np.testing.assert_allclose(fir_gains(taps, 64, rate), 0.5 + 0.5 * np.cos(2 * np.pi * held / 44_100), atol=1e-9)
+
+
+@settings(deadline=None, max_examples=30)
+@given(
+    samples=st.integers(1, 3000),
+    rate=st.sampled_from([100.0, 8000.0, 22_050.0, 44_100.0]),
+    design=st.sampled_from(["table", "windowed"]),
+    inverse=st.booleans(),
+)
+def test_any_length_keeps_and_ends_do_not_touch(samples, rate, design, inverse):
+    x = noise(2, samples, seed=samples)
+    y = ear_transfer(x, rate, design=design, inverse=inverse)
+    assert y.shape == x.shape
+    for row in (0, 1):
+        np.testing.assert_allclose(y[row], ear_transfer(x[row], rate, design=design, inverse=inverse), atol=1e-12)
+    longer = ear_transfer(np.pad(x, ((0, 0), (5000, 5000))), rate, design=design, inverse=inverse)[:, 5000:-5000]
+    # what the table's filter still rings after a quarter of a second
+    np.testing.assert_allclose(y, longer, atol=(2e-3 if design == "table" else 2e-4) * np.abs(longer).max())
+
+
+def test_silence_precisions_and_tensors():
+    for design in ("table", "windowed"):
+        assert not ear_transfer(np.zeros((2, 500), np.float32), 16_000, design=design).any()
+        x = noise(2, 1200)
+        wanted = ear_transfer(x, 16_000, design=design)
+        single = ear_transfer(x.astype(np.float32), 16_000, design=design)
+        assert single.dtype == np.float32
+        np.testing.assert_allclose(single, wanted, atol=1e-5)
+        for dtype, atol in ((torch.float64, 1e-13), (torch.float32, 1e-5)):
+            tensor = ear_transfer(torch.from_numpy(x).to(dtype), 16_000, design=design)
+            assert tensor.dtype == dtype
+            np.testing.assert_allclose(tensor.numpy(), wanted, atol=atol)
+    x = torch.from_numpy(noise(1, 20)).requires_grad_()
+    assert torch.autograd.gradcheck(lambda x: ear_transfer(x, 100, design="windowed"), (x,))
+
+
+@settings(max_examples=100)
+@given(samples=st.integers(1, 10**7), design=st.sampled_from(["table", "windowed"]))
+def test_transforms_are_long_enough_and_few(samples, design):
+    length = fft_length(samples, 16_000, design)
+    needed = samples + 2 * 16_000 * (0.25 if design == "table" else 0.012)
+    assert needed <= length <= max(256, 1.26 * needed)
+    assert length % 2 == 0
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: ear_response([-1.0]), "0 Hz or more"),
+        (lambda: ear_response([np.nan]), "0 Hz or more"),
+        (lambda: ear_response(1000, "freefield"), "unknown source 'freefield'. Did you mean 'free_field'"),
+        (lambda: ear_transfer(np.zeros(10), 16_000, "ff"), "unknown source 'ff'"),
+        (lambda: ear_transfer(np.zeros(10), 16_000, design="windows"), "Did you mean 'windowed'"),
+        (lambda: ear_transfer(np.zeros(10), 0), "positive number of Hz"),
+        (lambda: ear_transfer(np.zeros(10, np.int16), 16_000), "divide by 32768"),
+        (lambda: ear_transfer(np.array([np.nan]), 16_000), "NaN"),
+    ],
+)
+def test_bad_input(call, words):
+    with pytest.raises(InputError, match=words):
+        call()
