@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from whisperprobe.comparison.result import MEASURES
-from whisperprobe.probing.tables import CLIPS, GROUND_TRUTH, TOKENS
+from whisperprobe.probing.schemas import CLIPS, GROUND_TRUTH, TOKENS
 from whisperprobe.study_file import Study
 from whisperprobe.study_schema import ARCHITECTURE, TABLES
 

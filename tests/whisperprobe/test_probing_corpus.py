@@ -21,7 +21,7 @@ import audiogram as ag
 from audiogram import sound
 from audiogram.errors import InputError, WorkError
 from whisperprobe.probing import corpus as probing_corpus
-from whisperprobe.probing import tables
+from whisperprobe.probing import schemas
 from whisperprobe.probing.arrays import PartedArray
 from whisperprobe.probing.corpus import probe_corpus
 from whisperprobe.probing.probe import Probe
@@ -96,7 +96,7 @@ def test_a_run_on_disk_is_the_run_in_memory(probe, speech, tmp_path):
     assert rows.tolist() == list(range(len(rows)))  # three parts, one numbering
     assert np.allclose(stored.hidden[rows], memory.hidden, atol=1e-5)
     assert np.array_equal(np.asarray(stored.top_k.ids), memory.top_k.ids)
-    assert list(stored.clips.columns) == [*tables.CLIPS.names, "speaker"]
+    assert list(stored.clips.columns) == [*schemas.CLIPS.names, "speaker"]
     assert set(stored.clips["speaker"]) == {"a", "b", "c"}
     assert "12" in repr(stored)
 
@@ -288,7 +288,7 @@ def test_what_is_kept_is_an_option(probe, speech, tmp_path, vectors, top_k):
 
 
 def test_columns_of_the_source_do_not_hide_those_of_the_probe():
-    assert tables.source_columns(["id", "text", "audio", "speaker", "correct", "source_correct"]) == {
+    assert schemas.source_columns(["id", "text", "audio", "speaker", "correct", "source_correct"]) == {
         "speaker": "speaker", "correct": "source_correct", "source_correct": "source_source_correct",
     }  # fmt: skip
 

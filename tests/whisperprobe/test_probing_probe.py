@@ -16,7 +16,7 @@ from transformers import WhisperFeatureExtractor
 
 from audiogram.errors import AudiogramWarning, InputError
 from whisperprobe.features import log_mel
-from whisperprobe.probing import tables
+from whisperprobe.probing import schemas
 from whisperprobe.probing.decode import Suppression
 from whisperprobe.probing.probe import Probe
 
@@ -113,9 +113,9 @@ def test_batches_agree_within_1e5_in_float32():
 
 def test_columns_are_those_of_the_design(probe):
     result = probe(sounds(), TEXTS)
-    for name, schema in (("tokens", tables.TOKENS), ("clips", tables.CLIPS), ("ground_truth", tables.GROUND_TRUTH)):
+    for name, schema in (("tokens", schemas.TOKENS), ("clips", schemas.CLIPS), ("ground_truth", schemas.GROUND_TRUTH)):
         assert list(getattr(result, name).columns) == schema.names
-    assert tables.TOKENS.names == [
+    assert schemas.TOKENS.names == [
         "clip_id", "decoding", "variant", "position", "token_id", "token", "kind", "log_probability",
         "processed_log_probability", "probability", "surprisal", "rank", "ties", "entropy", "semantic_density",
         "normalised_text", "normalised_probability", "normalised_rank", "normalised_entropy", "word_end_mass",
@@ -189,11 +189,28 @@ def test_the_distribution_can_be_recomputed_from_the_hidden_state(whisper, probe
 
 
 def test_repr_says_what_is_inside(probe):
-    text = repr(probe(sounds(), TEXTS))
-    assert "clips         7" in text
-    assert "hidden" in text
-    assert "<pre>" in probe(sounds(), TEXTS)._repr_html_()
+    texts = ["sick", "<b>chip</b>", *TEXTS[2:]]
+    result = probe(sounds(), texts, vectors="none", lexicon=["sick", "fish & chip", "ship"], encoder="mean")
+    lines = dict(line.split(maxsplit=1) for line in repr(result).splitlines())
+    assert lines["clips"].startswith("7, 0.0% of 5 correct, word surprisal ")
+    assert lines["lexicon"].startswith("3 words, the spoken one best in ")
+    assert lines["lexicon"].endswith(" of 1 clips")
+    assert lines["tokens"] == f"{len(result.tokens)} rows"
+    assert lines["competitors"] == "21 rows"
+    assert lines["encoder"] == "7 × 24 float32"
+    assert "hidden" not in lines
+    page = result._repr_html_()
+    assert ">encoder</th>" in page
+    assert "&lt;b&gt;chip" in page  # what texts say is shown, not obeyed
+    assert page.count("<tr") == len(lines) - 1 + 1 + 5  # names and values, then the first clips under their heading
+
+
+def test_repr_of_a_probe_says_who_listens(probe):
     assert "window=1 s" in repr(probe)
+    page = probe._repr_html_()
+    assert "1 encoder, 2 decoder, d = 24" in page
+    assert "&lt;|startoftranscript|&gt;&lt;|en|&gt;" in page
+    assert "float64 on cpu" in page
 
 
 def test_a_checkpoint_from_a_folder(folder, probe):

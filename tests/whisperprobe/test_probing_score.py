@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from whisperprobe.features import log_mel
-from whisperprobe.probing import score
+from whisperprobe.probing import head
 from whisperprobe.probing.decode import encode, greedy_decode
 from whisperprobe.probing.packing import GREEDY, pack
 from whisperprobe.probing.probe import Probe
@@ -58,7 +58,7 @@ def test_every_scalar_against_plain_loops(seed):
 
 def test_small_chunks_give_the_same(probe, monkeypatch):
     whole = probe(sounds(), TEXTS)
-    monkeypatch.setitem(score._CHUNK_BYTES, "cpu", 3 * len(probe.vocabulary) * 8)  # three rows at a time
+    monkeypatch.setitem(head.CHUNK_BYTES, "cpu", 3 * len(probe.vocabulary) * 8)  # three rows at a time
     chunked = probe(sounds(), TEXTS)
     for name in ("tokens", "clips", "ground_truth"):
         for column, values in getattr(whole, name).items():

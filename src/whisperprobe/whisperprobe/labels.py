@@ -18,12 +18,15 @@ __all__ = [
     "same_text",
     "text_normaliser",
     "text_variants",
+    "word_of",
 ]
 
 VARIANT_NAMES = ("as_given", "lower", "capitalised", "space_as_given", "space_lower", "space_capitalised")
 """Spellings of a ground truth that are scored, each without and with a leading space."""
 
 TASKS = ("transcribe", "translate")
+
+_EDGES = " \t\n.,;:!?\"'()[]…“”‘’"
 
 
 @dataclass(frozen=True)
@@ -233,3 +236,16 @@ def same_text(prediction: str, text: str, normalise: Callable[[str], str]) -> bo
     if not left and not right:
         return prediction.strip().casefold() == text.strip().casefold()
     return left == right
+
+
+def word_of(text: object) -> str | None:
+    """The word that a text stands for: case and outer punctuation do not make another word; None without text.
+
+    Examples
+    --------
+    >>> word_of(" Thick. "), word_of(None), word_of(float("nan"))
+    ('thick', None, None)
+    """
+    if not isinstance(text, str):
+        return None
+    return text.casefold().strip(_EDGES) or None

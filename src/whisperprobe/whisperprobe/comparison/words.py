@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from whisperprobe.labels import word_of
+
 __all__ = ["as_numbers", "heard_as", "word_of", "word_table"]
 
-_EDGES = " \t\n.,;:!?\"'()[]…“”‘’"
 NOTHING = "(nothing)"
 
 
@@ -17,19 +18,6 @@ def as_numbers(column: pd.Series[Any]) -> np.ndarray[Any, np.dtype[np.float64]]:
     """A column of numbers or truth values with gaps, as float64 with NaN for the gaps."""
     values = pd.to_numeric(column, errors="coerce")
     return np.asarray(values.to_numpy(dtype=np.float64, na_value=np.nan))
-
-
-def word_of(text: object) -> str | None:
-    """The word that a text stands for: case and outer punctuation do not make another word; None without text.
-
-    Examples
-    --------
-    >>> word_of(" Thick. "), word_of(None), word_of(float("nan"))
-    ('thick', None, None)
-    """
-    if not isinstance(text, str):
-        return None
-    return text.casefold().strip(_EDGES) or None
 
 
 def heard_as(prediction: object) -> str:

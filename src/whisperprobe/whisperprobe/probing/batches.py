@@ -23,11 +23,9 @@ VECTORS = ("greedy", "both", "none")
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """What one batch gives: rows of the three tables, and the vectors of the kept rows."""
+    """What one batch gives: rows of its tables, by name, and vectors, of the kept rows or one per clip."""
 
-    tokens: pa.Table
-    clips: pa.Table
-    ground_truth: pa.Table
+    tables: dict[str, pa.Table]
     vectors: dict[str, np.ndarray]
 
 

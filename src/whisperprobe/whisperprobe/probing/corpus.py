@@ -12,14 +12,15 @@ import pyarrow as pa
 from audiogram.corpus import open_corpus, run_stage
 from audiogram.errors import InputError, StoppedError, WorkError
 from audiogram.listening import as_condition
-from whisperprobe.probing import tables
 from whisperprobe.probing.batches import DECODINGS, VECTORS, check_choice
 from whisperprobe.probing.probe import Probe
+from whisperprobe.probing.schemas import source_columns
 from whisperprobe.probing.store import condition_of
 
 if TYPE_CHECKING:
     from audiogram.corpus import Clip, Corpus, Part, PartWriter, SplitRule
     from audiogram.listening import Condition
+    from whisperprobe.probing.extras import Extras
 
 __all__ = ["probe_corpus"]
 
@@ -48,6 +49,13 @@ def probe_corpus(
     task: str = "transcribe",
     max_new_tokens: int = 225,
     rows_per_part: int = 256,
+    layers: str | int | Sequence[int] | None = None,
+    layer_vectors: bool = False,
+    encoder: str = "none",
+    lexicon: str | Path | Sequence[str] | None = None,
+    candidates: int | None = None,
+    competitors: int = 10,
+    n_best: int = 0,
 ) -> Path:
     """Probe every clip of a corpus and write tables and vectors to a folder; `load_probes` opens it.
 
@@ -86,6 +94,8 @@ def probe_corpus(
         Largest share of clips in a split that may fail.
     rows_per_part : int, default 256
         Clips per file.
+    layers, layer_vectors, encoder, lexicon, candidates, competitors, n_best
+        What to measure beside, as for calling a `Probe`.
 
     Returns
     -------
@@ -112,6 +122,15 @@ def probe_corpus(
         model = Probe.from_pretrained(
             model, device=device, dtype=dtype, language=language, task=task, max_new_tokens=max_new_tokens
         )
+    extras = model.extras(
+        layers=layers,
+        layer_vectors=layer_vectors,
+        encoder=encoder,
+        lexicon=lexicon,
+        candidates=candidates,
+        competitors=competitors,
+        n_best=n_best,
+    )
     options = {
         **model.describe(),
         "condition": None if heard is None else heard.to_dict(),
@@ -120,19 +139,22 @@ def probe_corpus(
         "top_k": top_k,
         "vectors": vectors,
         "padding": "window",
+        **extras.describe(),
     }
-    names = tables.source_columns(corpus.columns)
+    names = source_columns(corpus.columns)
     kinds = corpus.schema()
-    clips = tables.CLIPS
+    columns = extras.schemas()
     for old, new in names.items():
-        clips = clips.append(pa.field(new, kinds.field(old).type))
+        columns["clips"] = columns["clips"].append(pa.field(new, kinds.field(old).type))
     run_stage(
         "probe",
         options=options,
         corpus=corpus,
         outs=[Path(out)],
-        work=_Work(model, heard, names, clips, batch_size, tuple(options["decodings"]), top_k, vectors),
-        schemas={"clips": clips, "tokens": tables.TOKENS, "ground_truth": tables.GROUND_TRUTH},
+        work=_Work(
+            model, heard, names, columns["clips"], batch_size, tuple(options["decodings"]), top_k, vectors, extras
+        ),
+        schemas=columns,
         rows_per_part=rows_per_part,
         shard=shard,
         splits=splits,
@@ -157,13 +179,14 @@ class _Work:
         decodings: Sequence[str],
         top_k: int,
         vectors: str,
+        extras: Extras,
     ) -> None:
         self._probe, self._condition, self._names, self._schema = probe, condition, names, schema
         self._batch_size = batch_size
-        self._options: dict[str, Any] = {"decodings": decodings, "top_k": top_k, "vectors": vectors}
+        self._options: dict[str, Any] = {"decodings": decodings, "top_k": top_k, "vectors": vectors, "extras": extras}
 
     def __call__(self, part: Part, clips: Iterable[Clip], writer: PartWriter) -> None:
-        kept = 0
+        kept = (0, 0)  # vector rows and clips so far
         ready: list[tuple[Clip, np.ndarray, str | None]] = []
         for clip in clips:
             try:
@@ -173,7 +196,7 @@ class _Work:
                 continue
             ready.append((clip, waveform, text))
             if len(ready) == self._batch_size:
-                kept += self._write(ready, writer, kept)
+                kept = self._write(ready, writer, kept)
                 ready = []
         if ready:
             self._write(ready, writer, kept)
@@ -196,21 +219,26 @@ class _Work:
             raise InputError(f"the condition {self._condition.name!r}: {type(error).__name__}: {error}") from error
         return self._probe.prepare(waveform, target, text, name="the clip, filtered")
 
-    def _write(self, ready: Sequence[tuple[Clip, np.ndarray, str | None]], writer: PartWriter, kept: int) -> int:
-        ids = [clip.id for clip, _, _ in ready]
+    def _write(
+        self, ready: Sequence[tuple[Clip, np.ndarray, str | None]], writer: PartWriter, kept: tuple[int, int]
+    ) -> tuple[int, int]:
         batch = self._probe.batch(
-            ids, [x for _, x, _ in ready], [text for _, _, text in ready], vector_offset=kept, **self._options
+            [clip.id for clip, _, _ in ready],
+            [x for _, x, _ in ready],
+            [text for _, _, text in ready],
+            vector_offset=kept[0],
+            clip_offset=kept[1],
+            **self._options,
         )
-        clips = batch.clips
+        clips = batch.tables["clips"]
         for old, new in self._names.items():
             values = [clip.metadata.get(old) for clip, _, _ in ready]
             clips = clips.append_column(self._schema.field(new), pa.array(values, self._schema.field(new).type))
-        writer.add("clips", clips)
-        writer.add("tokens", batch.tokens)
-        writer.add("ground_truth", batch.ground_truth)
+        for name, rows in (batch.tables | {"clips": clips}).items():
+            writer.add(name, rows)
         if batch.vectors:
             writer.add_vectors(batch.vectors)
-        return len(batch.vectors.get("hidden", ()))
+        return kept[0] + len(batch.vectors.get("hidden", ())), kept[1] + len(ready)
 
 
 def _versions(condition: Condition | None) -> dict[str, str]:

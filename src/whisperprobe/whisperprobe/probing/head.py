@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +13,10 @@ from whisperprobe import measures
 from whisperprobe.probing.decode import Suppression, at_least_float32
 from whisperprobe.probing.vocabulary import Vocabulary
 
-__all__ = ["Head", "group_logits"]
+__all__ = ["CHUNK_BYTES", "Head", "chunks", "group_logits"]
+
+CHUNK_BYTES = {"cpu": 1 << 24, "cuda": 1 << 29}
+"""Size of one buffer of logits: on a CPU what its caches still hold, on a GPU what keeps it busy."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,3 +82,11 @@ def group_logits(z: torch.Tensor, head: Head) -> torch.Tensor:
         blocks.append(block if size == 1 else block.reshape(-1, count, size).logsumexp(-1))
         start += size * count
     return torch.cat(blocks, dim=1)
+
+
+def chunks(n: int, embedding: torch.Tensor) -> Iterator[tuple[int, int]]:
+    """Yield (start, stop) over n rows of logits, each chunk within the device's buffer size."""
+    budget = CHUNK_BYTES.get(embedding.device.type, CHUNK_BYTES["cpu"])
+    step = max(1, budget // (embedding.shape[0] * embedding.element_size()))
+    for start in range(0, n, step):
+        yield start, min(start + step, n)

@@ -25,12 +25,16 @@ from whisperprobe.probing.batches import (
     targets_of,
 )
 from whisperprobe.probing.decode import Suppression, encode, greedy_decode, room_for_text
+from whisperprobe.probing.extras import NOTHING_MORE, Extras
+from whisperprobe.probing.further import Further
 from whisperprobe.probing.head import Head
+from whisperprobe.probing.layers import captured
 from whisperprobe.probing.loading import hashes, load_checkpoint
 from whisperprobe.probing.output_side import OutputSide
-from whisperprobe.probing.packing import GREEDY, Rows, pack
+from whisperprobe.probing.packing import GREEDY, pack
 from whisperprobe.probing.pooling import pool_greedy, pool_words
-from whisperprobe.probing.score import Scores, Targets, hidden_states, score
+from whisperprobe.probing.score import Scores, hidden_states, score
+from whisperprobe.probing.showing import html_table
 from whisperprobe.probing.vocabulary import vocabulary_of
 
 if TYPE_CHECKING:
@@ -85,7 +89,7 @@ class Probe:
         self.normalise = labels.text_normaliser(tokenizer, language)
         self._source = dict(source or {})
         self._variants = functools.lru_cache(maxsize=65536)(self._variants_of)
-        self._decoded = functools.lru_cache(maxsize=65536)(self._decode_text)
+        self._decoded = functools.lru_cache(maxsize=65536)(self.text_of)
         if room_for_text(model, self.prompt) < 1:
             raise InputError(f"the decoder has {model.config.max_target_positions} positions, too few for the prompt.")
 
@@ -137,8 +141,22 @@ class Probe:
         return (
             f"Probe({self._source.get('model', type(self.model).__name__)!r}, d={config.d_model}, "
             f"V={len(self.vocabulary)}, window={self.window.seconds:g} s, {self.dtype}, {self.device}, "
-            f"prompt={''.join(self.vocabulary.tokens[i] for i in self.prompt)!r})"
+            f"prompt={self._prompt_text()!r})"
         )
+
+    def _repr_html_(self) -> str:
+        config = self.model.config
+        rows = [
+            ("layers", f"{config.encoder_layers} encoder, {config.decoder_layers} decoder, d = {config.d_model}"),
+            ("vocabulary", f"{len(self.vocabulary)} tokens"),
+            ("window", f"{self.window.seconds:g} s, {self.window.n_mels} mel bands"),
+            ("prompt", self._prompt_text()),
+            ("runs in", f"{self.dtype} on {self.device}"),
+        ]
+        return html_table(f"Probe of {self._source.get('model', type(self.model).__name__)}", rows)
+
+    def _prompt_text(self) -> str:
+        return "".join(self.vocabulary.tokens[i] for i in self.prompt)
 
     @property
     def device(self) -> str:
@@ -175,6 +193,13 @@ class Probe:
         decodings: Sequence[str] = DECODINGS,
         vectors: str = "greedy",
         batch_size: int = 16,
+        layers: str | int | Sequence[int] | None = None,
+        layer_vectors: bool = False,
+        encoder: str = "none",
+        lexicon: str | Path | Sequence[str] | None = None,
+        candidates: int | None = None,
+        competitors: int = 10,
+        n_best: int = 0,
     ) -> ProbeResult:
         """Probe waveforms in memory.
 
@@ -196,6 +221,23 @@ class Probe:
             Which rows keep hidden state and top k.
         batch_size : int, default 16
             Clips at once; results do not depend on it.
+        layers : "all" or sequence of int, optional
+            Decoder layers under which every token is measured too (logit lens; table `layers`): 0 is the embedding,
+            1 to n the layers; "all" is 0 to n.
+        layer_vectors : bool, default False
+            Keep the states of these layers for the rows that keep vectors (`layer_hidden`), before the final norm.
+        encoder : {"none", "mean", "window"}
+            Keep the mean of the encoder's states per clip (`encoder`): over the positions that cover the clip, or
+            over the whole window, silence behind the clip included.
+        lexicon : path or sequence of str, optional
+            Words that compete for each clip (columns `lexicon_...` of `clips`, table `competitors`); a file has one
+            per line.
+        candidates : int, optional
+            Score only so many words, the best of a first pass, and the spoken one; all by default.
+        competitors : int, default 10
+            How many of the most probable words to list per clip.
+        n_best : int, default 0
+            Answers of a beam search of this width (table `alternatives`).
 
         Returns
         -------
@@ -224,6 +266,15 @@ class Probe:
             raise InputError("ids must name each clip once; two of them are equal.")
         if batch_size < 1:
             raise InputError(f"batch_size is {batch_size}; give at least 1.")
+        extras = self.extras(
+            layers=layers,
+            layer_vectors=layer_vectors,
+            encoder=encoder,
+            lexicon=lexicon,
+            candidates=candidates,
+            competitors=competitors,
+            n_best=n_best,
+        )
         parts: list[Batch] = []
         offset = 0
         for start in range(0, len(clips), batch_size):
@@ -236,12 +287,19 @@ class Probe:
                 top_k=top_k,
                 decodings=decodings,
                 vectors=vectors,
+                extras=extras,
                 vector_offset=offset,
+                clip_offset=start,
             )
             offset += len(part.vectors.get("hidden", ()))
             parts.append(part)
-        manifest = {"stage": "probe", "options": {**self.describe(), "top_k": top_k, "vectors": vectors}}
-        return ProbeResult.of_batches(parts, manifest, OutputSide(self.head, self.tokenizer))
+        options = {**self.describe(), "top_k": top_k, "vectors": vectors, **extras.describe()}
+        side = OutputSide(self.head, self.tokenizer)
+        return ProbeResult.of_batches(parts, {"stage": "probe", "options": options}, side, extras.schemas())
+
+    def extras(self, **options: Any) -> Extras:
+        """Check what is asked for beside the three tables; options as for the call, from `layers` on."""
+        return Extras.of(self.model, self.tokenizer, self.prompt, **options)
 
     def prepare(
         self, waveform: Any, sample_rate: int, text: str | None, *, name: str = "clip"
@@ -294,9 +352,11 @@ class Probe:
         top_k: int = 1000,
         decodings: Sequence[str] = DECODINGS,
         vectors: str = "greedy",
+        extras: Extras = NOTHING_MORE,
         vector_offset: int = 0,
+        clip_offset: int = 0,
     ) -> Batch:
-        """Probe one batch of clips that `prepare` has passed; parameters as for the call."""
+        """Probe one batch of clips that `prepare` has passed; parameters as for the call, `extras` from `extras`."""
         wanted = {check_choice("decoding", d, DECODINGS) for d in decodings}
         check_choice("vectors", vectors, VECTORS)
         if isinstance(top_k, bool) or top_k < 0:
@@ -320,42 +380,44 @@ class Probe:
                 for own, (variants, _) in zip(greedy, spoken, strict=True)
             ]
             packed = pack(self.prompt, sequences, self.end_id)
-            hidden = hidden_states(self.model, packed, states, cross)
+            with captured(self.model, extras.layers, packed.states) as by_layer:
+                hidden = hidden_states(self.model, packed, states, cross)
             targets = targets_of(packed.rows, [g for _, g in spoken])
-            scores = score(hidden, packed, targets, self.head, keep=rows_to_keep(packed.rows, vectors), top_k=top_k)
-            pooled = pool_greedy(packed.rows, scores.rows, hidden, [g for _, g in spoken], self.head, len(ids))
-        pooled.update(pool_words(packed.rows, scores.rows, len(ids)))
-        return self._tables(
-            ids, texts, greedy if "greedy" in wanted else None, packed.rows, targets, scores, pooled, vector_offset
-        )
-
-    def _tables(
-        self,
-        ids: Sequence[str],
-        texts: Sequence[str | None],
-        greedy: Sequence[tuple[int, ...]] | None,
-        rows: Rows,
-        targets: Targets,
-        scores: Scores,
-        pooled: dict[str, np.ndarray],
-        vector_offset: int,
-    ) -> Batch:
-        predictions = [None if greedy is None else self._decoded(own) for own in greedy or [()] * len(ids)]
+            keep = rows_to_keep(packed.rows, vectors)
+            scores = score(hidden, packed, targets, self.head, keep=keep, top_k=top_k)
+            pooled: dict[str, Any] = pool_greedy(
+                packed.rows, scores.rows, hidden, [g for _, g in spoken], self.head, len(ids)
+            )
+            pooled.update(pool_words(packed.rows, scores.rows, len(ids)))
+            further = Further(self._arrays(scores))
+            if extras.layers:
+                further.add_layers(self, extras, ids, packed, scores, by_layer)
+            if extras.encoder != "none":
+                further.add_encoder(self, extras, states, [len(x) for x in waveforms], clip_offset)
+            if extras.lexicon is not None:
+                further.add_lexicon(self, extras, ids, texts, states, cross)
+            if extras.n_best:
+                further.add_alternatives(self, extras, ids, states, cross)
+        predictions = [self._decoded(own) if "greedy" in wanted else None for own in greedy]
         correct = [
             None if said is None or heard is None else labels.same_text(heard, said, self.normalise)
             for heard, said in zip(predictions, texts, strict=True)
         ]
-        arrays = {}
-        if len(scores.kept):
-            arrays = dict(scores.vectors)
-            small = len(self.vocabulary) <= 1 << 16
-            arrays["top_k_ids"] = arrays["top_k_ids"].astype(np.uint16 if small else np.int32)
-        return Batch(
-            tables.tokens_table(ids, rows, scores, self.vocabulary, vector_offset),
-            tables.clips_table(ids, texts, predictions, correct, pooled),
-            tables.ground_truth_table(ids, rows, targets, scores, self.vocabulary),
-            arrays,
-        )
+        pooled.update(further.columns)
+        made = {
+            "clips": tables.clips_table(ids, texts, predictions, correct, pooled, extras.schemas()["clips"]),
+            "tokens": tables.tokens_table(ids, packed.rows, scores, self.vocabulary, vector_offset),
+            "ground_truth": tables.ground_truth_table(ids, packed.rows, targets, scores, self.vocabulary),
+        }
+        return Batch(made | further.tables, further.vectors)
+
+    def _arrays(self, scores: Scores) -> dict[str, np.ndarray]:
+        """Vectors as they are stored: token ids in 16 bits where they fit."""
+        if not len(scores.kept):
+            return {}
+        small = len(self.vocabulary) <= 1 << 16
+        ids = scores.vectors["top_k_ids"].astype(np.uint16 if small else np.int32)
+        return {**scores.vectors, "top_k_ids": ids}
 
     def _variants_of(self, text: str) -> tuple[list[tuple[int, tuple[int, ...]]], list[int]]:
         """What is scored for a text: (index of the variant's name, tokens), and the ground truth g."""
@@ -363,5 +425,6 @@ class Probe:
         numbered = [(labels.VARIANT_NAMES.index(v.name), v.token_ids) for v in variants]
         return numbered, labels.ground_truth_ids(text, self.tokenizer)
 
-    def _decode_text(self, token_ids: tuple[int, ...]) -> str:
+    def text_of(self, token_ids: tuple[int, ...]) -> str:
+        """Return what tokens say, without special ones and white space at the ends."""
         return str(self.tokenizer.decode(list(token_ids), skip_special_tokens=True)).strip()

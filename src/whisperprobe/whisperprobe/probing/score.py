@@ -6,7 +6,6 @@ and every number of `whisperprobe.measures` is taken from them there. Nothing is
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,13 +14,10 @@ import torch
 
 from whisperprobe import measures
 from whisperprobe.probing.decode import at_least_float32
-from whisperprobe.probing.head import Head, group_logits
+from whisperprobe.probing.head import Head, chunks, group_logits
 from whisperprobe.probing.packing import Packed
 
 __all__ = ["Scores", "Targets", "hidden_states", "score"]
-
-_CHUNK_BYTES = {"cpu": 1 << 24, "cuda": 1 << 29}
-"""Size of one buffer of logits: on a CPU what its caches still hold, on a GPU what keeps it busy."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,7 +133,7 @@ def score(
         for name, value in values.items():
             into.setdefault(name, []).append(value)
 
-    for start, stop in _chunks(len(h), head.embedding):
+    for start, stop in chunks(len(h), head.embedding):
         z = h[start:stop] @ head.embedding.T
         log_norm = measures.log_normaliser(z)
         density = measures.semantic_density(h[start:stop], head.embedding, logits=z, inverse=head.inverse_norms)
@@ -159,7 +155,7 @@ def score(
         low, high = np.searchsorted(sorted_state, [start, stop])
         at = torch.from_numpy(sorted_state[low:high] - start).to(device)
         token = torch.from_numpy(pair_token[order[low:high]]).to(device)
-        for a, b in _chunks(len(at), head.embedding):
+        for a, b in chunks(len(at), head.embedding):
             z_at = z[at[a:b]]
             group = head.groups[token[a:b]]
             grouped_at = by_group[at[a:b]]
@@ -188,14 +184,6 @@ def score(
     )
     out.vectors = _vectors(h, top, kept_states, kept_of, k)
     return out
-
-
-def _chunks(n: int, embedding: torch.Tensor) -> Iterator[tuple[int, int]]:
-    """Yield (start, stop) over n rows of logits, each chunk within the device's buffer size."""
-    budget = _CHUNK_BYTES.get(embedding.device.type, _CHUNK_BYTES["cpu"])
-    step = max(1, budget // (embedding.shape[0] * embedding.element_size()))
-    for start in range(0, n, step):
-        yield start, min(start + step, n)
 
 
 def _log_processed(z: torch.Tensor, n_begin: int, head: Head, log_norm: torch.Tensor) -> torch.Tensor:

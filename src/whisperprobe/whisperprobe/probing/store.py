@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from audiogram.corpus import read_manifest, stage_parts
-from audiogram.errors import InputError
+from audiogram.errors import InputError, unknown_name
+from whisperprobe.probing import schemas, showing
 from whisperprobe.probing.arrays import PartedArray, map_safetensors
 
 if TYPE_CHECKING:
@@ -30,8 +31,9 @@ if TYPE_CHECKING:
 
 __all__ = ["ProbeResult", "TopK", "condition_of", "load_probes"]
 
-TABLES = ("clips", "tokens", "ground_truth")
-VECTOR_NAMES = ("hidden", "top_k_ids", "top_k_log_probabilities")
+VECTOR_NAMES = ("hidden", "top_k_ids", "top_k_log_probabilities", "layer_hidden", "encoder")
+_COUNTED_IN = {"vector_row": "hidden", "encoder_row": "encoder"}
+"""Columns that are rows of vectors, and of which."""
 
 
 class TopK(NamedTuple):
@@ -75,22 +77,24 @@ class ProbeResult:
 
     @classmethod
     def of_batches(
-        cls, batches: Sequence[Batch], manifest: dict[str, Any], side: OutputSide | None = None
+        cls,
+        batches: Sequence[Batch],
+        manifest: dict[str, Any],
+        side: OutputSide | None = None,
+        columns: Mapping[str, pa.Schema] | None = None,
     ) -> ProbeResult:
-        """Join batches in memory; `side` is the output side of the model that made them."""
+        """Join batches in memory; `side` is the output side of the model that made them, `columns` those by table."""
         import pyarrow as pa
 
-        from whisperprobe.probing import tables
-
-        schemas = {"clips": tables.CLIPS, "tokens": tables.TOKENS, "ground_truth": tables.GROUND_TRUTH}
+        columns = columns or {name: schemas.SCHEMAS[name] for name in ("clips", *schemas.tables_of({}))}
         joined = {
-            name: pa.concat_tables([getattr(b, name) for b in batches]) if batches else schema.empty_table()
-            for name, schema in schemas.items()
+            name: pa.concat_tables([b.tables[name] for b in batches]) if batches else schema.empty_table()
+            for name, schema in columns.items()
         }
         vectors = {
-            name: np.concatenate([b.vectors[name] for b in batches if b.vectors])
+            name: np.concatenate([b.vectors[name] for b in batches if name in b.vectors])
             for name in VECTOR_NAMES
-            if any(b.vectors for b in batches)
+            if any(name in b.vectors for b in batches)
         }
         return cls(manifest, None, joined, vectors, side)
 
@@ -109,6 +113,21 @@ class ProbeResult:
         """One row per greedy position and token of the ground truth."""
         return self._frame("ground_truth")
 
+    @functools.cached_property
+    def layers(self) -> pd.DataFrame:
+        """One row per row of `tokens` and decoder layer that was asked for; layer 0 is the embedding."""
+        return self._frame("layers")
+
+    @functools.cached_property
+    def competitors(self) -> pd.DataFrame:
+        """The most probable words of the lexicon for every clip, place by place."""
+        return self._frame("competitors")
+
+    @functools.cached_property
+    def alternatives(self) -> pd.DataFrame:
+        """The answers of the beam search for every clip, place by place."""
+        return self._frame("alternatives")
+
     @property
     def hidden(self) -> Any:
         """Hidden states, float32 `(rows, d)`."""
@@ -118,6 +137,16 @@ class ProbeResult:
     def top_k(self) -> TopK:
         """Most probable tokens: ids and log-probabilities (float16), `(rows, k)`."""
         return TopK(self._array("top_k_ids"), self._array("top_k_log_probabilities"))
+
+    @property
+    def layer_hidden(self) -> Any:
+        """States of the layers in `manifest["options"]["layers"]`, before the final norm, `(rows, layers, d)`."""
+        return self._array("layer_hidden", "layer_vectors=True")
+
+    @property
+    def encoder(self) -> Any:
+        """Mean encoder state of each clip, float32 `(clips, d)`, row `clips.encoder_row`."""
+        return self._array("encoder", "encoder='mean'")
 
     def distribution(self, rows: Any, *, model: str | Path | None = None) -> np.ndarray:
         """Whole distributions again, from the stored hidden states and the model's output embedding.
@@ -169,6 +198,15 @@ class ProbeResult:
         """Names of the tables that the run has; `table` gives one."""
         return tuple(self._tables)
 
+    def count(self, name: str) -> int:
+        """Count the rows of a table, without reading it."""
+        return self._tables.count(name) if isinstance(self._tables, _LazyTables) else len(self._tables[name])
+
+    @property
+    def vectors(self) -> Mapping[str, Any]:
+        """Arrays that the run has, by name."""
+        return self._vectors
+
     def table(self, name: str) -> pd.DataFrame:
         """A table by its name, as the attribute of that name has it."""
         return self._frame(name)
@@ -176,6 +214,11 @@ class ProbeResult:
     def _frame(self, name: str) -> pd.DataFrame:
         import pandas as pd
 
+        if name not in self._tables:
+            option = {"layers": "layers='all'", "competitors": "lexicon=[...]", "alternatives": "n_best=5"}.get(name)
+            if option is None:
+                raise unknown_name("table", name, self._tables)
+            raise InputError(f"this run has no table {name!r}; probe again with {option}.")
         table: pa.Table = self._tables[name]
         integers = {}
         for entry in table.schema:
@@ -185,75 +228,60 @@ class ProbeResult:
         frame: pd.DataFrame = table.to_pandas(types_mapper=integers.get if integers else None)
         return frame
 
-    def _array(self, name: str) -> Any:
+    def _array(self, name: str, option: str = "vectors='greedy' or 'both'") -> Any:
         if name not in self._vectors:
-            raise InputError("this run kept no vectors; probe again with vectors='greedy' or 'both'.")
+            raise InputError(f"this run kept no vectors of that kind; probe again with {option}.")
         return self._vectors[name]
 
     def __repr__(self) -> str:
-        options = self.manifest.get("options", {})
-        clips = self._tables["clips"]
-        correct = [c for c in clips["correct"].to_pylist() if c is not None]
-        lines = [
-            f"ProbeResult of {options.get('model', 'a model')}, {self.path or 'in memory'}",
-            f"  clips         {len(clips)}"
-            + (f", {np.mean(correct):.1%} of {len(correct)} correct" if correct else ""),
-        ]
-        if correct:
-            import pyarrow.compute as pc
-
-            surprisal = pc.mean(clips["word_surprisal"]).as_py()
-            lines[-1] += "" if surprisal is None else f", word surprisal {surprisal:.2f} bits"
-        lines.append(f"  tokens        {len(self._tables['tokens'])} rows")
-        lines.append(f"  ground_truth  {len(self._tables['ground_truth'])} rows")
-        for name in ("hidden", "top_k_ids"):
-            if name in self._vectors:
-                shape = " × ".join(map(str, self._vectors[name].shape))
-                lines.append(f"  {name.removesuffix('_ids'):<13} {shape} {self._vectors[name].dtype}")
-        return "\n".join(lines)
+        return showing.as_text(self)
 
     def _repr_html_(self) -> str:
-        import html
-
-        return f"<pre>{html.escape(repr(self))}</pre>{self.clips.head().to_html()}"
+        return showing.as_html(self)
 
 
 class _LazyTables(Mapping[str, Any]):
     """Tables of a run's folder, read when first asked for."""
 
-    def __init__(self, path: Path, offsets: Sequence[int]) -> None:
-        self._path, self._offsets = path, offsets
+    def __init__(self, path: Path, names: Sequence[str], offsets: Mapping[str, Sequence[int]]) -> None:
+        self._path, self._names, self._offsets = path, tuple(names), offsets
         self._read = functools.lru_cache(maxsize=None)(self._read_table)
 
     def __getitem__(self, name: str) -> pa.Table:
-        if name not in TABLES:
+        if name not in self._names:
             raise KeyError(name)
         return self._read(name)
 
     def __iter__(self) -> Any:
-        return iter(TABLES)
+        return iter(self._names)
 
     def __len__(self) -> int:
-        return len(TABLES)
+        return len(self._names)
+
+    def count(self, name: str) -> int:
+        """Count rows from the footers of the files."""
+        import pyarrow.parquet as pq
+
+        files = [part.table(self._path, name) for part in stage_parts(self._path)]
+        return sum(pq.read_metadata(file).num_rows for file in files if file.is_file())
 
     def _read_table(self, name: str) -> pa.Table:
         import pyarrow as pa
         import pyarrow.compute as pc
         import pyarrow.parquet as pq
 
-        from whisperprobe.probing import tables
-
         pieces = []
-        for part, offset in zip(stage_parts(self._path), self._offsets, strict=True):
+        for number, part in enumerate(stage_parts(self._path)):
             file = part.table(self._path, name)
             if file.is_file():
                 piece = pq.read_table(file)
-                if "vector_row" in piece.column_names:
-                    shifted = pc.add(piece["vector_row"], offset)
-                    piece = piece.set_column(piece.schema.get_field_index("vector_row"), "vector_row", shifted)
+                for column, offsets in self._offsets.items():
+                    if column in piece.column_names:
+                        shifted = pc.add(piece[column], offsets[number])
+                        piece = piece.set_column(piece.schema.get_field_index(column), column, shifted)
                 pieces.append(piece)
-        schema = {"clips": tables.CLIPS, "tokens": tables.TOKENS, "ground_truth": tables.GROUND_TRUTH}[name]
-        return pa.concat_tables(pieces, promote_options="permissive") if pieces else schema.empty_table()
+        empty = schemas.SCHEMAS[name].empty_table()
+        return pa.concat_tables(pieces, promote_options="permissive") if pieces else empty
 
 
 def condition_of(manifest: Mapping[str, Any]) -> Any:
@@ -299,11 +327,14 @@ def load_probes(path: str | Path) -> ProbeResult:
             f"(first {missing[0].stem}). Start the same probe again; it goes on from there."
         )
     maps = [map_safetensors(file) if (file := part.vectors(folder)).is_file() else {} for part in parts]
-    lengths = [len(m["hidden"]) if m else 0 for m in maps]
-    offsets = [0, *np.cumsum(lengths).tolist()[:-1]] if parts else []
+    offsets = {}
+    for column, name in _COUNTED_IN.items():
+        lengths = [len(m[name]) if name in m else 0 for m in maps]
+        offsets[column] = [0, *np.cumsum(lengths).tolist()[:-1]]
     vectors = {}
     for name in VECTOR_NAMES:
         found = [m[name] for m in maps if name in m]
         if found:
             vectors[name] = PartedArray(found)
-    return ProbeResult(manifest, folder, _LazyTables(folder, offsets), vectors)
+    names = ("clips", *schemas.tables_of(manifest.get("options") or {}))
+    return ProbeResult(manifest, folder, _LazyTables(folder, names, offsets), vectors)
