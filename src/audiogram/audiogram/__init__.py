@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from audiogram.corpus.mask import mask_corpus
     from audiogram.corpus.sources import open_corpus
     from audiogram.filters.registry import get_filter, list_filters
+    from audiogram.hearing_by_age import iso7029
     from audiogram.intelligibility import matched
     from audiogram.listener import Listener
     from audiogram.listening import Condition, apply_conditions, condition, conditions
@@ -34,6 +35,7 @@ __all__ = [
     "condition",
     "conditions",
     "get_filter",
+    "iso7029",
     "list_filters",
     "mask_corpus",
     "matched",
@@ -52,6 +54,7 @@ __getattr__, __dir__ = lazy_names(
         "corpus.mask": ["mask_corpus"],
         "corpus.sources": ["open_corpus"],
         "filters.registry": ["get_filter", "list_filters"],
+        "hearing_by_age": ["iso7029"],
         "intelligibility": ["matched"],
         "listener": ["Listener"],
         "listening": ["Condition", "apply_conditions", "condition", "conditions"],
