@@ -235,7 +235,7 @@ def test_bad_calls():
         floor(np.zeros(10), keys=["a", "b"])
     with pytest.raises(InputError, match="depends on level; give level"):
         Condition("c", FLAT, "threshold_noise")
-    with pytest.raises(InputError, match="no option 'level'|given beside the options"):
+    with pytest.raises(InputError, match="given beside the options"):
         Condition("c", FLAT, "threshold_noise", {"level": 60}, level={"speech_dbspl": 60})
 
 

@@ -48,7 +48,8 @@ class Condition:
         filter that does not depend on level only both together change anything, and one alone is refused.
     noise : mapping, optional
         Masking noise mixed in before the filter: `kind` (`white`, `speech-shaped`, `file`), `snr_db` on active speech,
-        `seed`, and for a file `file`; see `levels.check_noise`.
+        `seed`, for a file `file`, and for the spectrum of a corpus `corpus`, which is measured when the condition is
+        made and kept with it; see `maskers.check_noise`.
     normalise : {"none", "peak", "rms", "input"}, default "none"
         Gain after the filter, per clip: none; to a peak of 1; to the RMS of the unfiltered clip; or the gain that would
         bring the unfiltered clip (before level and noise) to a peak of 1. Silence stays silence.

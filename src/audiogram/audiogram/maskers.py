@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import Any, Literal, get_args
+import os
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from audiogram.errors import InputError, unknown_name
 from audiogram.levels import active_rms, checked_mapping, checked_number
-from audiogram.random_streams import generator
+from audiogram.long_term_spectrum import check_spectrum, long_term_spectrum, noise_gains
+from audiogram.random_streams import check_seed, generator
+
+if TYPE_CHECKING:
+    from audiogram.corpus.sources import Corpus
 
 __all__ = ["NoiseKind", "check_noise", "make_noise"]
 
@@ -19,29 +25,36 @@ NoiseKind = Literal["white", "speech-shaped", "file"]
 
 Array = npt.NDArray[np.float64]
 
+_KEYS = ("kind", "file", "corpus", "spectrum", "snr_db", "seed")
+_CORPUS_CLIPS = 200  # drawn for a corpus's spectrum
+_spectra: dict[str, dict[str, list[float]]] = {}  # by a corpus's fingerprint: many conditions have the noise of one
+
 
 def check_noise(noise: Any) -> dict[str, Any] | None:
-    """Validate a masking noise.
+    """Validate a masking noise; measure the spectrum of a corpus.
 
     Parameters
     ----------
     noise : mapping or None
-        `kind`: `white`, `speech-shaped` (the clip's own long-term spectrum) or `file` (with `file`, its path);
-        `snr_db`: active speech level above the noise's level, in dB; `seed`: whole number, default 0.
+        `kind`: `white`, `speech-shaped` or `file` (with `file`, its path); `snr_db`: active speech level above the
+        noise's level, in dB; `seed`: whole number, default 0. Speech-shaped noise has the clip's own long-term
+        spectrum; or with `corpus`, the path of what `open_corpus` reads, the average one of its clips (of 200 of them
+        drawn by their ids, where there are more); or with `spectrum` any other: `frequencies` (Hz), `levels_db` per Hz.
 
     Returns
     -------
     dict or None
-        The same with the default filled in.
+        The same with the default filled in, and the spectrum beside the corpus: it is measured once, and the noise can
+        be made again where the corpus is not at hand or has grown.
 
     Raises
     ------
     InputError
-        For other keys or values.
+        For other keys or values, and for a corpus that cannot be read or has no sound.
     """
     if noise is None:
         return None
-    plain = checked_mapping("noise", noise, ("kind", "file", "snr_db", "seed"))
+    plain = checked_mapping("noise", noise, _KEYS)
     kind = plain.get("kind", "file" if "file" in plain else None)
     if kind not in get_args(NoiseKind):
         raise unknown_name("kind of noise", kind, get_args(NoiseKind))
@@ -49,12 +62,21 @@ def check_noise(noise: Any) -> dict[str, Any] | None:
         raise InputError("noise needs snr_db, the active speech level above the noise in dB.")
     if (kind == "file") != ("file" in plain):
         raise InputError("noise of kind 'file' needs file, the path of a sound; other kinds have none.")
-    seed = plain.get("seed", 0)
-    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
-        raise InputError(f"noise.seed is a whole number, 0 or more, got {seed!r}.")
-    result = {"kind": kind, "snr_db": checked_number("noise.snr_db", plain["snr_db"], -100.0, 100.0), "seed": seed}
+    if kind != "speech-shaped" and ("corpus" in plain or "spectrum" in plain):
+        raise InputError("corpus and spectrum belong to noise of kind 'speech-shaped'; other kinds have none.")
+    result: dict[str, Any] = {
+        "kind": kind,
+        "snr_db": checked_number("noise.snr_db", plain["snr_db"], -100.0, 100.0),
+        "seed": check_seed(plain.get("seed", 0), "noise.seed"),
+    }
     if kind == "file":
         result["file"] = str(plain["file"])
+    if "corpus" in plain:
+        result["corpus"] = str(plain["corpus"])
+    if "spectrum" in plain:
+        result["spectrum"] = check_spectrum(plain["spectrum"])
+    elif "corpus" in plain:
+        result["spectrum"] = _spectrum_of(result["corpus"])
     return result
 
 
@@ -89,10 +111,11 @@ def make_noise(x: npt.ArrayLike, sample_rate: float, noise: Mapping[str, Any], k
     rng = generator(noise["seed"], key)
     if noise["kind"] == "file":
         sound = _from_file(noise["file"], len(clip), sample_rate, rng)
-    else:
+    elif noise["kind"] == "white":
         sound = rng.standard_normal(len(clip))
-        if noise["kind"] == "speech-shaped":
-            sound = _shaped(sound, clip, sample_rate)
+    else:
+        spectrum = noise["spectrum"] if "spectrum" in noise else long_term_spectrum([(clip, sample_rate)])
+        sound = _shaped(spectrum, len(clip), sample_rate, rng)
     rms = math.sqrt(float(np.mean(np.square(sound))))
     if rms == 0:
         raise InputError(f"the noise drawn from {noise.get('file', noise['kind'])} is silent; use another.")
@@ -100,29 +123,57 @@ def make_noise(x: npt.ArrayLike, sample_rate: float, noise: Mapping[str, Any], k
     return scaled
 
 
-def _shaped(white: Array, clip: Array, sample_rate: float) -> Array:
-    """White noise given the long-term average spectrum of the clip (32 ms Hann frames, half overlapping)."""
-    import scipy.fft
+def _shaped(spectrum: Mapping[str, Any], samples: int, sample_rate: float, rng: np.random.Generator) -> Array:
+    from audiogram.kernels.shaped_noise import shape_arrays, white_rows
 
-    size = max(16, 2 * round(0.016 * sample_rate))
-    padded = np.zeros(max(len(clip), size) + size)
-    padded[size // 2 : size // 2 + len(clip)] = clip
-    frames = np.lib.stride_tricks.sliding_window_view(padded, size)[:: size // 2]
-    spectrum = scipy.fft.rfft(frames * np.hanning(size), axis=-1)
-    magnitude = np.sqrt(np.mean(np.square(np.abs(spectrum)), axis=0))
-    bins = scipy.fft.rfftfreq(len(white))
-    gain = np.interp(bins, scipy.fft.rfftfreq(size), magnitude)
-    shaped = scipy.fft.irfft(scipy.fft.rfft(white) * gain, len(white))
-    return np.asarray(shaped, dtype=np.float64)
+    shaped: Array = shape_arrays(white_rows([rng], samples, sample_rate), noise_gains(spectrum, sample_rate)[None])[0]
+    return shaped
 
 
 def _from_file(path: str, samples: int, sample_rate: float, rng: np.random.Generator) -> Array:
     """`samples` of the file from a random place on; the file begins again where it ends."""
+    try:
+        changed = os.stat(path).st_mtime_ns
+    except OSError:
+        changed = 0  # reading it says what is wrong
+    sound = _read(path, changed, sample_rate)
+    start = int(rng.integers(len(sound)))
+    noise: Array = np.take(sound, np.arange(start, start + samples), mode="wrap").astype(np.float64)
+    return noise
+
+
+@lru_cache(maxsize=4)
+def _read(path: str, changed: int, sample_rate: float) -> npt.NDArray[np.float32]:
+    """A noise file at a sampling rate, kept for the next clip while the file does not change."""
     from audiogram.sound import read, resample
 
     sound, rate = read(path, allow_silent=False)
-    if rate != sample_rate:
-        sound = resample(sound, rate, int(sample_rate))
-    start = int(rng.integers(len(sound)))
-    noise: Array = np.take(sound.astype(np.float64), np.arange(start, start + samples), mode="wrap")
+    noise: npt.NDArray[np.float32] = sound if rate == sample_rate else resample(sound, rate, int(sample_rate))
     return noise
+
+
+def _spectrum_of(path: str) -> dict[str, list[float]]:
+    from audiogram.corpus.sources import open_corpus
+
+    try:
+        corpus = open_corpus(path)
+        fingerprint = corpus.fingerprint()
+        if fingerprint not in _spectra:
+            _spectra[fingerprint] = long_term_spectrum(_sounds(corpus))
+    except InputError as error:
+        raise InputError(f"noise.corpus: {error}") from None
+    return _spectra[fingerprint]
+
+
+def _sounds(corpus: Corpus) -> Iterator[tuple[npt.NDArray[np.float32], float]]:
+    """A sample of the clips, the same on every machine; those that cannot be read are left out."""
+    from audiogram.corpus.selection import draw
+
+    ids = [(split, i, name) for split in corpus.splits for i, name in enumerate(corpus.ids(split))]
+    chosen = [ids[k] for k in draw([f"{split}/{name}" for split, _, name in ids], _CORPUS_CLIPS, 0, "spectrum")]
+    for split in corpus.splits:
+        for clip in corpus.read(split, [i for where, i, _ in chosen if where == split]):
+            try:
+                yield clip.audio()
+            except InputError:
+                continue

@@ -77,7 +77,7 @@ def row_keys(x: Any, keys: str | Sequence[str] | None) -> list[str]:
     return [hashlib.blake2b(np.trim_zeros(row, "b").tobytes(), digest_size=16).hexdigest() for row in flat]
 
 
-def check_seed(seed: Any) -> int:
+def check_seed(seed: Any, label: str = "seed") -> int:
     """Seed as a whole number of 0 or more.
 
     Raises
@@ -86,5 +86,5 @@ def check_seed(seed: Any) -> int:
         For anything else.
     """
     if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
-        raise InputError(f"seed is a whole number, 0 or more, got {seed!r}.")
+        raise InputError(f"{label} is a whole number, 0 or more, got {seed!r}.")
     return int(seed)

@@ -270,11 +270,14 @@ def _condition(name: str, definition: Mapping[str, Any], directory: Path, file: 
         raise InputError(f"{file}: [conditions.{name}] says name = {values['name']!r}. Leave that key out.")
     if "audiogram" not in values:
         raise InputError(f"{file}: [conditions.{name}] lacks the key 'audiogram': a preset, a file, or thresholds.")
-    if isinstance(values.get("noise"), Mapping) and isinstance(values["noise"].get("file"), str):
-        masker = directory / values["noise"]["file"]
-        if not masker.is_file():
-            raise InputError(f"[conditions.{name}] of {file}: no noise file {masker}. Paths start from the study file.")
-        values["noise"] = {**values["noise"], "file": str(masker)}
+    for key in ("file", "corpus"):
+        if isinstance(values.get("noise"), Mapping) and isinstance(values["noise"].get(key), str):
+            masker = directory / values["noise"][key]
+            if not masker.exists():
+                raise InputError(
+                    f"[conditions.{name}] of {file}: no noise {key} {masker}. Paths start from the study file."
+                )
+            values["noise"] = {**values["noise"], key: str(masker)}
     try:
         if isinstance(values["audiogram"], str):
             beside = directory / values["audiogram"]
@@ -286,9 +289,9 @@ def _condition(name: str, definition: Mapping[str, Any], directory: Path, file: 
 
 def draws_noise(condition: Condition) -> bool:
     """Whether a condition draws random numbers: a masker, or a filter that adds noise; its masks depend on the seed."""
-    from audiogram import get_filter
+    from audiogram.filters.registry import filter_flags
 
-    return condition.noise is not None or bool(getattr(get_filter(condition.filter), "adds_noise", False))
+    return condition.noise is not None or filter_flags(condition.filter, condition.options).adds_noise
 
 
 def repeated(condition: Condition, seed: int) -> Condition:
