@@ -114,7 +114,8 @@ class Smearing(DifferentiableFilter):
     def on_array(self, rows: npt.NDArray[Any], ears: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
         """Smear `rows` (rows, samples) of ears `ears` (rows,)."""
         own = [self._factors(severity_of(ear)) for ear in self.ears]
-        return smear_array(rows, [own[ear] for ear in ears], self.sample_rate).astype(rows.dtype, copy=False)
+        heard = smear_array(rows, [own[ear] for ear in ears], self.sample_rate, rows.dtype)
+        return heard.astype(rows.dtype, copy=False)
 
     def on_tensor(self, rows: torch.Tensor, thresholds: torch.Tensor) -> torch.Tensor:
         """Smear `rows` (rows, samples), differentiable; `thresholds` (1 or rows, frequencies) choose how much."""
@@ -143,16 +144,19 @@ def frame_of(sample_rate: float) -> int:
 
 
 def smear_array(
-    rows: npt.NDArray[Any], factors: Sequence[tuple[float, float]], sample_rate: float
+    rows: npt.NDArray[Any], factors: Sequence[tuple[float, float]], sample_rate: float, precision: npt.DTypeLike
 ) -> npt.NDArray[np.float64]:
-    """Smear each of `rows` (rows, samples) by its lower and upper factor; 1 and 1 leave it as it is."""
+    """Smear each of `rows` (rows, samples) by its lower and upper factor; 1 and 1 leave it as it is.
+
+    The matrix product is computed in `precision`, float32 or float64.
+    """
     from audiogram.kernels.smearing import smear, smearing_matrix
 
     frame = frame_of(sample_rate)
     out = rows.astype(np.float64)
     for pair in sorted(set(factors) - {(1.0, 1.0)}):
         mine = [i for i, one in enumerate(factors) if one == pair]
-        matrix = smearing_matrix(frame, sample_rate / (2 * frame), *pair)
+        matrix = smearing_matrix(frame, sample_rate / (2 * frame), *pair).astype(precision, copy=False)
         out[mine] = smear(rows if len(mine) == len(rows) else rows[mine], matrix, frame)
     return out
 
