@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from audiogram.intelligibility import matched
     from audiogram.listener import Listener
     from audiogram.listening import Condition, apply_conditions, condition, conditions
+    from audiogram.sampling import random_audiogram, random_audiograms
     from audiogram.sound import read, resample, write
     from audiogram.standard_audiograms import preset, presets
     from audiogram.thresholds import Audiogram
@@ -42,6 +43,8 @@ __all__ = [
     "open_corpus",
     "preset",
     "presets",
+    "random_audiogram",
+    "random_audiograms",
     "read",
     "resample",
     "write",
@@ -58,6 +61,7 @@ __getattr__, __dir__ = lazy_names(
         "intelligibility": ["matched"],
         "listener": ["Listener"],
         "listening": ["Condition", "apply_conditions", "condition", "conditions"],
+        "sampling": ["random_audiogram", "random_audiograms"],
         "sound": ["read", "resample", "write"],
         "standard_audiograms": ["preset", "presets"],
         "thresholds": ["Audiogram"],
