@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from audiogram import Audiogram, iso7029, preset, random_audiogram, random_audiograms
@@ -37,11 +37,12 @@ def test_the_draw_of_a_known_key_stays_what_it_is():
 @given(st.integers(0, 10**6), st.floats(18, 70), st.sampled_from(["male", "female"]))
 def test_one_place_among_peers_for_all_frequencies(seed, age, sex):
     thresholds = np.array(random_audiogram(seed, age=(age, age), sex=sex).thresholds)
-    median = iso7029_thresholds(age, sex, 0.0)
-    side = np.sign(thresholds[4] - median[4])
-    places = (thresholds - median) / np.abs(iso7029_thresholds(age, sex, side) - median)
     kept = (thresholds > -10) & (thresholds < 120)
-    np.testing.assert_allclose(places[kept], places[4], rtol=0, atol=1e-9)
+    assume(kept.any())
+    median = iso7029_thresholds(age, sex, 0.0)
+    side = np.sign(thresholds[kept][0] - median[kept][0])
+    places = (thresholds - median) / np.abs(iso7029_thresholds(age, sex, side) - median)
+    np.testing.assert_allclose(places[kept], places[kept][0], rtol=0, atol=1e-9)
 
 
 def test_percentiles_of_many_are_those_of_the_standard():
