@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from audiogram.listener import Listener
     from audiogram.listening import Condition, apply_conditions, condition, conditions
     from audiogram.sampling import random_audiogram, random_audiograms
+    from audiogram.plotting import plot_audiogram
+    from audiogram.plotting_sound import plot_gain, plot_spectrograms
     from audiogram.sound import read, resample, write
     from audiogram.standard_audiograms import preset, presets
     from audiogram.thresholds import Audiogram
@@ -41,6 +43,9 @@ __all__ = [
     "mask_corpus",
     "matched",
     "open_corpus",
+    "plot_audiogram",
+    "plot_gain",
+    "plot_spectrograms",
     "preset",
     "presets",
     "random_audiogram",
@@ -62,6 +67,8 @@ __getattr__, __dir__ = lazy_names(
         "listener": ["Listener"],
         "listening": ["Condition", "apply_conditions", "condition", "conditions"],
         "sampling": ["random_audiogram", "random_audiograms"],
+        "plotting": ["plot_audiogram"],
+        "plotting_sound": ["plot_gain", "plot_spectrograms"],
         "sound": ["read", "resample", "write"],
         "standard_audiograms": ["preset", "presets"],
         "thresholds": ["Audiogram"],

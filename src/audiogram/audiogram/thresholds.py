@@ -231,7 +231,9 @@ class Audiogram:
 
         return grade(self, interpolation=interpolation)
 
-    def sii(self, speech_level: npt.ArrayLike | None = None, noise: npt.ArrayLike | None = None, **options: Any) -> float:
+    def sii(
+        self, speech_level: npt.ArrayLike | None = None, noise: npt.ArrayLike | None = None, **options: Any
+    ) -> float:
         """Speech intelligibility index (ANSI S3.5-1997), 0 to 1; see `audiogram.intelligibility.sii`."""
         from audiogram.intelligibility import sii
 
