@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from audiogram import Audiogram
-from audiogram.errors import InputError
+from audiogram import Audiogram, get_filter
+from audiogram.errors import AudiogramWarning, InputError
 from audiogram.scales import erb_number, erb_number_to_hz
 
 SLOPE = Audiogram([250, 500, 1000, 2000, 4000, 8000], [10, 15, 20, 40, 60, 70], ear="right", name="slope")
@@ -109,6 +109,16 @@ def test_what_differs_in_a_flag_or_in_bone_conduction_differs(change):
     assert len({plain, other, Audiogram([500, 1000], [10, 20], **change)}) == 2
 
 
+def test_filters_take_the_bound_and_say_so_once():
+    ear = Audiogram([500, 1000, 4000], [10, 20, 90], no_response=[4000], name="p01")
+    with pytest.warns(AudiogramWarning, match=r"p01 .*no response at 4000 Hz.* at least the loss") as caught:
+        bound = get_filter("attenuation")([SLOPE, ear], sample_rate=16_000)
+    assert [warning.filename for warning in caught] == [__file__]
+    x = np.random.default_rng(0).standard_normal((2, 2000))
+    known = get_filter("attenuation")([SLOPE, Audiogram([500, 1000, 4000], [10, 20, 90])], sample_rate=16_000)
+    np.testing.assert_array_equal(bound(x), known(x))
+
+
 def test_dicts_from_before_there_were_flags_and_bone_conduction():
     old = {"frequencies": [500.0, 1000.0], "thresholds": [10.0, 20.0], "ear": "left", "name": "a"}
     assert Audiogram.from_dict(old).to_dict() == old
@@ -125,7 +135,7 @@ def test_at_is_of_air_conduction_and_takes_bounds_as_they_are():
     [
         ([], [], "at least one frequency"),
         ([500, 1000], [10], "2 frequencies and 1"),
-        ([1000, 500], [10, 10], "must increase, got 1000 before 500 Hz; sort"),
+        ([1000, 500], [10, 10], "must increase, got 1000 before 500; sort"),
         ([500, 500], [10, 10], "500 Hz is given twice"),
         ([-500, 1000], [10, 10], "above 0, got -500"),
         ([0, 1000], [10, 10], "above 0, got 0"),
@@ -161,7 +171,7 @@ def test_no_audiogram_from(frequencies, thresholds, words):
         ({"bone": Audiogram([500], [10], bone=Audiogram([500], [0]))}, "bone has bone conduction itself"),
         (
             {"ear": "left", "bone": Audiogram([500], [10], ear="right")},
-            "of the right ear is given with the left ear's audiogram",
+            "bone is of the right ear, but the audiogram is of the left one",
         ),
     ],
 )

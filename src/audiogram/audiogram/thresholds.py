@@ -112,9 +112,7 @@ class Audiogram:
             if low == high:
                 raise InputError(f"frequency {low:g} Hz is given twice; keep one threshold for it.")
             if low > high:
-                raise InputError(
-                    f"frequencies must increase, got {low:g} before {high:g} Hz; sort both lists together."
-                )
+                raise InputError(f"frequencies must increase, got {low:g} before {high:g}; sort both lists together.")
         if f[-1] < 20:
             raise InputError(f"the highest frequency is {f[-1]:g} Hz; were frequencies given in kHz? Give Hz.")
         outside = next((v for v in t if not _LOWEST <= v <= _HIGHEST), None)
@@ -143,16 +141,14 @@ class Audiogram:
         return result
 
     def _validate_bone(self) -> None:
+        if not isinstance(self.bone, Audiogram | None):
+            raise InputError(f"bone is an Audiogram of bone conduction or None, got {type(self.bone).__name__}.")
         if self.bone is None:
             return
-        if not isinstance(self.bone, Audiogram):
-            raise InputError(f"bone is an Audiogram of bone conduction or None, got {type(self.bone).__name__}.")
         if self.bone.bone is not None:
             raise InputError("bone has bone conduction itself; give Audiogram(frequencies, thresholds) of bone alone.")
         if None not in (self.ear, self.bone.ear) and self.ear != self.bone.ear:
-            raise InputError(
-                f"bone conduction of the {self.bone.ear} ear is given with the {self.ear} ear's audiogram."
-            )
+            raise InputError(f"bone is of the {self.bone.ear} ear, but the audiogram is of the {self.ear} one.")
 
     @property
     def is_flat(self) -> bool:
@@ -195,38 +191,23 @@ class Audiogram:
         interpolation: Interpolation | None = None,
         require_all: bool = True,
     ) -> float:
-        """Pure-tone average of air conduction in dB HL; `AtLeast` where a no-response threshold went in.
-
-        See `audiogram.measures.pta`.
+        """Pure-tone average of air conduction in dB HL; `AtLeast`, with a warning, where a bound went in.
 
         Parameters
         ----------
         frequencies : {"pta4", "pta3", "aao-hns"} or iterable of float, default "pta4"
-            Frequencies in Hz to average over, or the name of a list of them.
+            Frequencies in Hz to average over, or the name of a list of them; see `audiogram.measures.pta`.
         interpolation : {"log2", "erb", "linear"}, optional
             How to fill in frequencies that were not measured but lie between measured ones.
         require_all : bool, default True
-            Whether a frequency that is missing is an error; else the others are averaged, with a warning.
-
-        Returns
-        -------
-        float
-            Average in dB HL.
-
-        Raises
-        ------
-        InputError
-            Where a frequency is missing and all are required, or none was measured.
+            Whether a frequency that is missing raises `InputError`; else the others are averaged, with a warning.
         """
         from audiogram.measures import pta
 
         return pta(self, frequencies, interpolation=interpolation, require_all=require_all)
 
     def grade(self, *, interpolation: Interpolation | None = None) -> str:
-        """Grade of this ear's loss by the World Health Organization (2021); see `audiogram.measures.grade_of`.
-
-        It ends with "or worse" where only a bound of the average is known.
-        """
+        """Grade of this ear's loss by the WHO (2021), "... or worse" for a bound; see `audiogram.measures.grade`."""
         from audiogram.measures import grade
 
         return grade(self, interpolation=interpolation)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Sequence
 from typing import Any, ClassVar, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 
-from audiogram.errors import InputError
+from audiogram.errors import AudiogramWarning, InputError
 from audiogram.thresholds import Audiogram
 
 __all__ = ["Filter", "as_ears", "check_sample_rate", "check_sound", "is_tensor", "row_ears"]
@@ -102,9 +103,14 @@ def as_ears(ears: Audiogram | Sequence[Audiogram]) -> tuple[Audiogram, ...]:
     ------
     InputError
         For anything else.
+
+    Warns
+    -----
+    AudiogramWarning
+        Where there was no response at a frequency, since the filter takes the loudest tone for the threshold.
     """
     if isinstance(ears, Audiogram):
-        return (ears,)
+        ears = (ears,)
     if isinstance(ears, str) or not isinstance(ears, Sequence):
         raise InputError(
             f"a filter is made from an Audiogram or a list of them, got {type(ears).__name__}; preset(name) gives one."
@@ -112,6 +118,15 @@ def as_ears(ears: Audiogram | Sequence[Audiogram]) -> tuple[Audiogram, ...]:
     result = tuple(ears)
     if not result or not all(isinstance(ear, Audiogram) for ear in result):
         raise InputError("a filter is made from an Audiogram or a list of at least one; the list has something else.")
+    unheard = next((ear for ear in result if ear.no_response), None)
+    if unheard is not None:
+        listed = ", ".join(f"{hz:g}" for hz in unheard.no_response)
+        warnings.warn(
+            f"audiogram {unheard.name or 'without a name'} has no response at {listed} Hz: the filter takes the "
+            "loudest tone presented for the threshold, so the true loss is at least the loss heard.",
+            AudiogramWarning,
+            stacklevel=4,  # as_ears, the base's __init__, the filter's, its caller
+        )
     return result
 
 
