@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from audiogram.intelligibility import matched
     from audiogram.listener import Listener
     from audiogram.listening import Condition, apply_conditions, condition, conditions
-    from audiogram.sampling import random_audiogram, random_audiograms
     from audiogram.plotting import plot_audiogram
     from audiogram.plotting_sound import plot_gain, plot_spectrograms
+    from audiogram.sampling import random_audiogram, random_audiograms
     from audiogram.sound import read, resample, write
     from audiogram.standard_audiograms import preset, presets
     from audiogram.thresholds import Audiogram

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
+import json as json_library
 import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from audiogram.console import configure, is_quiet, run_app
 from audiogram.corpus.command import mask
+from audiogram.errors import AudiogramWarning, InputError, WorkError
+from audiogram.simulate_command import AUDIOGRAM_HELP, simulate
+
+if TYPE_CHECKING:
+    from audiogram.listener import Listener
+    from audiogram.thresholds import Audiogram
 
 __all__ = ["app", "main"]
 
@@ -26,7 +35,8 @@ app = typer.Typer(
 LogLevel = Annotated[str, typer.Option("--log-level", help="debug, info, warning or error.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Print errors only.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
-_AUDIOGRAM_HELP = "Preset, .json or .csv file, or pairs of Hz and dB HL like 250:10,500:20."
+_EARS_HELP = f"{AUDIOGRAM_HELP} A .json file may also have a listener with two ears."
+_SPEECH_LEVEL = 65.0  # dB SPL, at which the speech intelligibility index is shown
 
 
 def main() -> None:
@@ -53,9 +63,11 @@ def _table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
 
 @app.command("presets")
 def _presets(log_level: LogLevel = "info", quiet: Quiet = False, debug: Debug = False) -> None:
-    """List the audiograms that have a name, with average (PTA4: 500, 1000, 2000, 4000 Hz) and WHO grade.
+    """List the audiograms that have a name.
 
-    lfloss and hfloss are losses at low and at high frequencies, normal is 10 dB HL throughout. A name stands wherever
+    With each: average (PTA4: 500, 1000, 2000, 4000 Hz), WHO grade, and speech intelligibility index (SII, 0 to 1) for
+    speech at 65 dB SPL in quiet. lfloss and hfloss are losses at low and at high frequencies, normal is 10 dB HL
+    throughout; bisgaard-n1 to -n7 and -s1 to -s3 are standard losses, flat or sloping and steep. A name stands wherever
     an audiogram is asked for; `audiogram show NAME` prints its thresholds.
 
     \b
@@ -66,18 +78,19 @@ def _presets(log_level: LogLevel = "info", quiet: Quiet = False, debug: Debug = 
     from audiogram.standard_audiograms import preset, presets
 
     ears = [preset(name) for name in presets()]
-    _table(("name", "PTA4 (dB HL)", "grade"), [(ear.name, f"{ear.pta():g}", ear.grade()) for ear in ears])
+    header = ("name", "PTA4 (dB HL)", "grade", "SII (65 dB SPL)")
+    _table(header, [(ear.name, f"{ear.pta():g}", ear.grade(), f"{ear.sii(_SPEECH_LEVEL):.2f}") for ear in ears])
 
 
 @app.command("show")
 def _show(
-    audiogram: Annotated[str, typer.Argument(metavar="NAME", help=_AUDIOGRAM_HELP)],
+    audiogram: Annotated[str, typer.Argument(metavar="NAME", help=_EARS_HELP)],
     json: Annotated[bool, typer.Option("--json", help="Print JSON, as --audiogram reads it from a file.")] = False,
     log_level: LogLevel = "info",
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Show an audiogram: thresholds, average and grade.
+    """Show an audiogram: thresholds, what was masked or not heard, bone conduction, average, grade and SII.
 
     \b
     Examples:
@@ -86,19 +99,97 @@ def _show(
       audiogram show hfloss --json > ear.json
     """
     configure(log_level=log_level, quiet=quiet, debug=debug)
-    from audiogram.errors import InputError
+    from audiogram.interchange import ears_of, to_json
+    from audiogram.thresholds import Audiogram
+
+    found = _read(audiogram)
+    if json:
+        _print(to_json(found))
+        return
+    if isinstance(found, Audiogram):
+        _show_ear(found, "")
+        return
+    for i, ear in enumerate(ears_of(found)):
+        if i:
+            _print("")
+        _show_ear(ear, " ".join(part for part in (ear.ear, "ear", ear.name) if part))
+
+
+def _show_ear(ear: Audiogram, heading: str) -> None:
+    if heading:
+        _print(heading)
+    air = _cells(ear)
+    bone = _cells(ear.bone) if ear.bone is not None else {}
+    frequencies = sorted(air | bone)
+    header = ("frequency (Hz)", "threshold (dB HL)", *(("bone (dB HL)",) if bone else ()))
+    _table(header, [(f"{f:g}", air.get(f, ""), *((bone.get(f, ""),) if bone else ())) for f in frequencies])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", AudiogramWarning)  # what is a bound is printed as one
+        try:
+            average = f"PTA4 {ear.pta():g} dB HL, {ear.grade()} (WHO 2021)"
+        except InputError as error:
+            average = f"PTA4 unknown: {error}"
+        _print(average)
+        _print(f"SII {ear.sii(_SPEECH_LEVEL):.2f} for speech at {_SPEECH_LEVEL:g} dB SPL in quiet (ANSI S3.5-1997)")
+
+
+def _read(text: str) -> Audiogram | Listener | list[Audiogram | Listener]:
+    """What a name, a file or pairs are; a JSON file may also have listeners."""
+    from audiogram.interchange import read_json
     from audiogram.standard_audiograms import parse_audiogram
 
-    ear = parse_audiogram(audiogram)
-    if json:
-        _print(ear.to_json())
-        return
-    rows = zip(ear.frequencies, ear.thresholds, strict=True)
-    _table(("frequency (Hz)", "threshold (dB HL)"), [(f"{f:g}", f"{t:g}") for f, t in rows])
+    plain: object = None
+    if Path(text).suffix.lower() == ".json":
+        with contextlib.suppress(OSError, ValueError, RecursionError):  # said by whoever reads it in earnest
+            plain = json_library.loads(Path(text).read_text(encoding="utf-8-sig"))
+    if isinstance(plain, list) or (isinstance(plain, dict) and not plain.keys().isdisjoint(("left", "right"))):
+        return read_json(text)
+    return parse_audiogram(text)
+
+
+def _cells(ear: Audiogram) -> dict[float, str]:
+    """Threshold at each frequency as text, with what there is to say about it."""
+    cells = {}
+    for f, t in zip(ear.frequencies, ear.thresholds, strict=True):
+        notes = ["masked"] * (f in ear.masked) + ["no response"] * (f in ear.no_response)
+        cells[f] = f"{t:g}" + (f" ({', '.join(notes)})" if notes else "")
+    return cells
+
+
+@app.command("plot")
+def _plot(
+    audiograms: Annotated[list[str], typer.Argument(metavar="NAME...", help=_EARS_HELP)],
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="Figure: .png, .svg or .pdf.")],
+    speech_banana: Annotated[
+        bool, typer.Option("--speech-banana", help="Shade the levels of conversational speech.")
+    ] = False,
+    grades: Annotated[bool, typer.Option("--grades", help="Mark the WHO's grades of hearing loss.")] = False,
+    log_level: LogLevel = "info",
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Draw one or several audiograms as the clinic does.
+
+    \b
+    Examples:
+      audiogram plot hfloss -o hfloss.png
+      audiogram plot lfloss hfloss bisgaard-n3 -o losses.svg --speech-banana --grades
+      audiogram plot listener.json -o listener.pdf
+    """
+    configure(log_level=log_level, quiet=quiet, debug=debug)
+    from audiogram.interchange import ears_of
+    from audiogram.plotting import plot_audiogram
+
+    formats = (".png", ".svg", ".pdf")
+    if out.suffix.lower() not in formats:
+        raise InputError(f"no figure format is known for {out.name!r}; name it {', '.join(formats)}.")
+    ears = [_read(text) for text in audiograms]
+    ax = plot_audiogram(ears_of(ears), speech_banana=speech_banana, grades=grades)
     try:
-        _print(f"PTA4 {ear.pta():g} dB HL, {ear.grade()} (WHO 2021)")
-    except InputError as error:
-        _print(f"PTA4 unknown: {error}")
+        ax.figure.savefig(out, dpi=200)  # type: ignore[union-attr]  # a figure of its own
+    except OSError as error:
+        raise WorkError(f"cannot write {out}: {error.strerror or error}.") from None
+    _print(str(out))
 
 
 @app.command("filters")
@@ -117,130 +208,8 @@ def _filters(log_level: LogLevel = "info", quiet: Quiet = False, debug: Debug = 
     _table(("name", "distribution", "version", "state"), rows)
 
 
-@app.command("simulate")
-def _simulate(
-    source: Annotated[Path, typer.Argument(metavar="IN", help="Sound file.")],
-    target: Annotated[Path, typer.Argument(metavar="OUT", help="Sound file to write: .flac or .wav.")],
-    condition: Annotated[
-        str | None, typer.Option("--condition", help="Built-in condition: normal, lfloss or hfloss.")
-    ] = None,
-    audiogram: Annotated[str | None, typer.Option("--audiogram", help=_AUDIOGRAM_HELP)] = None,
-    filter: Annotated[str, typer.Option("--filter", help="Filter; see `audiogram filters`.")] = "attenuation",
-    option: Annotated[
-        list[str] | None, typer.Option("--option", metavar="KEY=VALUE", help="Option of the filter; repeatable.")
-    ] = None,
-    normalise: Annotated[
-        str,
-        typer.Option(
-            "--normalise", help="Gain after the filter: none, peak (to 1), rms (to IN's), input (as IN to 1)."
-        ),
-    ] = "none",
-    full_scale: Annotated[
-        float | None, typer.Option("--full-scale-dbspl", help="dB SPL of a signal whose RMS is 1.")
-    ] = None,
-    speech_level: Annotated[float | None, typer.Option("--speech-dbspl", help="Level of the speech in dB SPL.")] = None,
-    noise: Annotated[str | None, typer.Option("--noise", help="Masker: white, speech-shaped, or a sound file.")] = None,
-    snr: Annotated[float | None, typer.Option("--snr-db", help="Speech level above the masker in dB.")] = None,
-    seed: Annotated[int, typer.Option("--seed", help="Seed of the masker.")] = 0,
-    sample_rate: Annotated[
-        int | None, typer.Option("--sample-rate", help="Resample to this many Hz before the filter.")
-    ] = None,
-    format: Annotated[
-        str | None, typer.Option("--format", help="flac24, flac16, wav or wav32f; default by the name of OUT.")
-    ] = None,
-    max_seconds: Annotated[float, typer.Option("--max-seconds", help="Refuse longer sound.")] = 7200.0,
-    log_level: LogLevel = "info",
-    quiet: Quiet = False,
-    debug: Debug = False,
-) -> None:
-    """Write what a sound file sounds like through an audiogram. Several channels are averaged to one.
-
-    \b
-    Examples:
-      audiogram simulate speech.wav heard.flac --condition hfloss
-      audiogram simulate speech.wav heard.flac --audiogram 500:20,4000:70 --filter attenuation --option n_fft=1024
-      audiogram simulate speech.wav heard.flac --audiogram hfloss --noise speech-shaped --snr-db 5 --normalise peak
-    """
-    configure(log_level=log_level, quiet=quiet, debug=debug)
-    from audiogram import sound
-    from audiogram.errors import InputError
-    from audiogram.listening import Condition
-    from audiogram.listening import condition as built_in
-
-    if (condition is None) == (audiogram is None):
-        given = "neither" if condition is None else "both"
-        raise InputError(
-            f"simulate needs either --condition or --audiogram, received {given}; see audiogram simulate --help."
-        )
-    if condition is not None:
-        if option or filter != "attenuation" or normalise != "none" or noise or full_scale or speech_level:
-            raise InputError("--condition fixes filter, options, level, noise and normalisation; use --audiogram.")
-        chosen = built_in(condition)
-    else:
-        level = {"full_scale_dbspl": full_scale, "speech_dbspl": speech_level}
-        chosen = Condition(
-            "simulate",
-            audiogram,  # type: ignore[arg-type]  # a string is read by Condition itself
-            filter,
-            _parsed_options(option or []),
-            level={k: v for k, v in level.items() if v is not None} or None,
-            noise=_parsed_noise(noise, snr, seed),
-            normalise=normalise,  # type: ignore[arg-type]  # checked by Condition
-        )
-    chosen_format = format or _format_of(target)
-    x, rate = sound.read(source, max_seconds=max_seconds)
-    if sample_rate is not None:
-        x, rate = sound.resample(x, rate, sample_rate), sample_rate
-    sound.write(target, chosen(x, rate), rate, chosen_format)
-    _print(f"{target}: {len(x) / rate:.2f} s at {rate} Hz, {chosen_format}")
-
-
+app.command("simulate")(simulate)
 app.command("mask")(mask)
-
-
-def _format_of(target: Path) -> str:
-    from audiogram.errors import InputError
-
-    formats = {".flac": "flac24", ".wav": "wav"}
-    if target.suffix.lower() not in formats:
-        raise InputError(f"no sound format is known for {target.name!r}; name it .flac or .wav, or give --format.")
-    return formats[target.suffix.lower()]
-
-
-def _parsed_options(pairs: list[str]) -> dict[str, Any]:
-    """`key=value` pairs; a value is JSON (a number, true, false, null, a list) where it can be, else text."""
-    import json
-
-    from audiogram.errors import InputError
-
-    result: dict[str, Any] = {}
-    for pair in pairs:
-        key, equals, text = pair.partition("=")
-        if not equals or not key:
-            raise InputError(f"--option {pair!r} is not KEY=VALUE, as in --option n_fft=1024.")
-        if key in result:
-            raise InputError(f"--option {key} is given twice.")
-        try:
-            result[key] = json.loads(text)
-        except ValueError:
-            result[key] = text
-    return result
-
-
-def _parsed_noise(noise: str | None, snr: float | None, seed: int) -> dict[str, Any] | None:
-    from audiogram.errors import InputError
-
-    if noise is None:
-        if snr is not None:
-            raise InputError("--snr-db needs --noise white, speech-shaped or a sound file.")
-        return None
-    if snr is None:
-        raise InputError("--noise needs --snr-db, the speech level above it in dB.")
-    if noise in ("white", "speech-shaped"):
-        return {"kind": noise, "snr_db": snr, "seed": seed}
-    if not Path(noise).exists():
-        raise InputError(f"--noise {noise!r} is neither white nor speech-shaped nor a file that exists.")
-    return {"kind": "file", "file": noise, "snr_db": snr, "seed": seed}
 
 
 if __name__ == "__main__":

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import signal
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any
 
-from audiogram.errors import AudiogramError, InputError, StoppedError
+from audiogram.errors import AudiogramError, AudiogramWarning, InputError, StoppedError
 
 __all__ = ["Progress", "check_stop", "configure", "run_app", "stop_on_signals"]
 
@@ -28,6 +30,8 @@ def configure(*, log_level: str = "info", quiet: bool = False, debug: bool = Fal
     _state.update(quiet=quiet, debug=debug)
     level = logging.ERROR if quiet else getattr(logging, log_level.upper())
     logging.basicConfig(level=level, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr, force=True)
+    if quiet:
+        warnings.simplefilter("ignore", AudiogramWarning)
 
 
 def is_quiet() -> bool:
@@ -37,6 +41,9 @@ def is_quiet() -> bool:
 
 def run_app(app: Callable[..., Any], argv: list[str] | None = None) -> int:
     """Run a typer application; deliberate errors become one or two lines on stderr and their exit code.
+
+    Warnings of these libraries are one line on stderr. Where the reader of the output has gone, as in
+    `audiogram presets | head -1`, the rest is dropped and nothing has failed.
 
     Parameters
     ----------
@@ -52,6 +59,15 @@ def run_app(app: Callable[..., Any], argv: list[str] | None = None) -> int:
     """
     arguments = sys.argv[1:] if argv is None else argv
     _state["debug"] = "--debug" in arguments
+    out = _WhileRead(sys.stdout)
+    with contextlib.redirect_stdout(out), _plain_warnings():
+        try:
+            return _exit_code(app, arguments)
+        finally:
+            out.flush()
+
+
+def _exit_code(app: Callable[..., Any], arguments: list[str]) -> int:
     try:
         app(args=arguments, standalone_mode=True)
     except SystemExit as end:
@@ -75,6 +91,50 @@ def run_app(app: Callable[..., Any], argv: list[str] | None = None) -> int:
         )
         return 1
     return 0
+
+
+class _WhileRead:
+    """Standard output as long as somebody reads it."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        return int(self._unless_closed(self._stream.write, text) or 0)
+
+    def flush(self) -> None:
+        self._unless_closed(self._stream.flush)
+
+    def _unless_closed(self, act: Callable[..., Any], *arguments: str) -> Any:
+        try:
+            return act(*arguments)
+        except BrokenPipeError:
+            # what is still buffered goes nowhere, so that closing the stream at exit does not fail either
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self._stream.fileno())
+            os.close(nowhere)
+            return None
+
+
+@contextlib.contextmanager
+def _plain_warnings() -> Iterator[None]:
+    """Warnings of these libraries are said in one line, without the source line that warned."""
+    before = warnings.formatwarning
+
+    def plain(message: Any, category: type[Warning], *where: Any, **more: Any) -> str:
+        if issubclass(category, AudiogramWarning):
+            return f"warning: {message}\n"
+        return before(message, category, *where, **more)
+
+    with warnings.catch_warnings():
+        warnings.formatwarning = plain
+        try:
+            yield
+        finally:
+            warnings.formatwarning = before
 
 
 @contextlib.contextmanager

@@ -12,6 +12,8 @@ from audiogram.errors import InputError
 
 __all__ = ["mask"]
 
+_LOWEST_RATE = 1000  # Hz
+
 
 def mask(
     source: Annotated[Path, typer.Argument(metavar="SOURCE", help="Folder of audio, or Parquet.", show_default=False)],
@@ -21,14 +23,20 @@ def mask(
     ] = None,
     condition: Annotated[
         list[str] | None,
-        typer.Option("--condition", "-c", metavar="NAME", help="A built-in condition; may be repeated. Default: all."),
+        typer.Option(
+            "--condition",
+            "-c",
+            metavar="NAME|FILE",
+            help="A built-in condition, or a .toml or .json file with one; may be repeated. Default: all built-in.",
+        ),
     ] = None,
     workers: Annotated[int, typer.Option("--workers", "-j", metavar="N", help="Processes.")] = 1,
     shard: Annotated[
         str | None, typer.Option("--shard", metavar="I/N", help="Only the parts I modulo N, I from 0: one per task.")
     ] = None,
     splits: Annotated[
-        list[str] | None, typer.Option("--splits", metavar="NAME", help="Splits, with commas between. Default: all.")
+        list[str] | None,
+        typer.Option("--splits", metavar="NAME", help="Splits, with commas between, or repeated. Default: all."),
     ] = None,
     max_samples: Annotated[
         int | None, typer.Option("--max-samples", metavar="N", help="A seeded sample of N clips of every split.")
@@ -77,17 +85,28 @@ def mask(
     Examples:
       audiogram mask recordings/
       audiogram mask recordings/ masked --condition hfloss --workers 4
+      audiogram mask recordings/ masked -c normal -c mine.toml --splits train,test
       audiogram mask recordings/ --text-pattern '(?P<text>\\d)_(?P<speaker>[a-z]+)_(?P<take>\\d+)'
 
     Every condition gets a folder OUT_BASE_NAME of Parquet files that `datasets.load_dataset` reads. Stopped in any
     way, the same command goes on where it was. Bad clips never stop it: they are in OUT_BASE_NAME/failures.
-    Built in are normal, lfloss and hfloss; one's own conditions are masked by `audiogram.mask_corpus` in Python, or
-    by `whisperprobe run` from a study file.
+    Built in are normal, lfloss and hfloss. One's own, in a file mine.toml, becomes OUT_BASE_mine:
+
+    \b
+      audiogram = "bisgaard-n3"          # or a .json or .csv file, or "250:10,500:20,1000:30"
+      filter = "attenuation"             # and its options, level, noise and normalise, as in a study file
+      normalise = "input"
     """
     configure(log_level=log_level, quiet=quiet, debug=debug)
+    from audiogram.condition_files import named_condition
     from audiogram.corpus.mask import mask_corpus
     from audiogram.corpus.selection import SplitRule
 
+    if sample_rate < _LOWEST_RATE:
+        raise InputError(
+            f"--sample-rate {sample_rate} Hz would keep nothing above {sample_rate / 2:g} Hz, and with that no speech; "
+            f"give at least {_LOWEST_RATE}. Was it kHz? 16000 is what speech recognisers take."
+        )
     if test and split_column is None:
         raise InputError("--test needs --split-column: the column whose values it lists.")
     if split_column is not None and not test:
@@ -96,10 +115,10 @@ def mask(
     folders = mask_corpus(
         source,
         out_base,
-        condition or None,
+        [named_condition(one) for one in condition] if condition else None,
         workers=workers,
         shard=shard,
-        splits=[name for names in splits for name in names.split(",") if name] if splits else None,
+        splits=[name for names in splits for name in names.replace(" ", "").split(",") if name] if splits else None,
         max_samples=max_samples,
         sample_rate=sample_rate,
         format=sound_format,
