@@ -12,7 +12,7 @@ import numpy as np
 
 from audiogram.errors import InputError, unknown_name
 from audiogram.filters.protocol import check_sample_rate, check_sound, is_tensor
-from audiogram.filters.registry import filter_flags, filter_info, resolve_options
+from audiogram.filters.registry import filter_flags, filter_info, get_filter, resolve_options
 from audiogram.frozen_mapping import FrozenMapping
 from audiogram.levels import check_level
 from audiogram.maskers import check_noise
@@ -182,10 +182,18 @@ class Condition:
             values["audiogram"] = Audiogram.from_dict(values["audiogram"])
         return cls(**values)
 
-    def versions(self) -> dict[str, str]:
-        """Distribution that the filter comes from, and its version; for the record of outputs."""
+    def versions(self) -> dict[str, Any]:
+        """Distribution that the filter comes from, and its version, for the record of outputs.
+
+        Where the filter is made of others, `parts` has the same of each, by its name.
+        """
         info = filter_info(self.filter)
-        return {"distribution": info.distribution, "version": info.version}
+        found: dict[str, Any] = {"distribution": info.distribution, "version": info.version}
+        parts = getattr(get_filter(self.filter), "parts", None)
+        inner = [filter_info(name) for name in (parts(**self.options) if parts is not None else ())]
+        if inner:
+            found["parts"] = {one.name: {"distribution": one.distribution, "version": one.version} for one in inner}
+        return found
 
 
 def conditions() -> tuple[str, ...]:

@@ -73,7 +73,8 @@ def row_keys(x: Any, keys: str | Sequence[str] | None) -> list[str]:
             raise InputError(f"keys names {len(names)} clips, but the sound has {rows}.")
         return names
     samples = x if isinstance(x, np.ndarray) else x.detach().float().cpu().numpy()
-    flat = np.ascontiguousarray(samples, np.float32).reshape(rows, -1)
+    with np.errstate(over="ignore"):
+        flat = np.ascontiguousarray(samples, np.float32).reshape(rows, x.shape[-1])
     return [hashlib.blake2b(np.trim_zeros(row, "b").tobytes(), digest_size=16).hexdigest() for row in flat]
 
 

@@ -163,7 +163,7 @@ def has_no_delay(filter: str | type[Any], options: Options | None = None) -> Non
     """Output and input correlate most at lag 0, at both rates, for a flat and for a sloping loss."""
     for rate in RATES:
         x = sound_of((rate // 2,), np.float64)
-        for ear in (Audiogram([125, 8000], [20, 20]), Audiogram([125, 8000], [10, 40])):
+        for ear in (Audiogram([125, 1000, 8000], [20, 20, 20]), Audiogram([125, 1000, 8000], [10, 25, 40])):
             y = made(filter, options, ear, rate)(x)
             size = 2 * len(x)
             correlation = np.fft.irfft(np.fft.rfft(y, size) * np.conj(np.fft.rfft(x, size)), size)

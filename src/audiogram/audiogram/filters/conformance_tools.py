@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy.typing as npt
 
 from audiogram.filters.registry import get_filter
 from audiogram.filters.signatures import Flags, flags_of
+from audiogram.thresholds import Audiogram
 
 __all__ = [
     "LEVEL",
@@ -23,6 +25,7 @@ __all__ = [
     "keys_for",
     "made",
     "sound_of",
+    "with_bone",
 ]
 
 Array = npt.NDArray[Any]
@@ -33,6 +36,7 @@ TOLERANCE: dict[np.dtype[Any], float] = {
     np.dtype(np.float32): 2e-5,
     np.dtype(np.float64): 1e-10,
 }  # relative to the largest output value
+_BONE = Audiogram([250, 500, 1000, 2000, 4000], [5.3, 8.1, 14.9, 21.7, 30.1])
 LEVEL = 100.0  # dB SPL at an RMS of 1, for filters that depend on level
 
 
@@ -54,10 +58,16 @@ def keys_for(filter: str | type[Any], options: Options | None, rows: int) -> dic
 def made(
     filter: str | type[Any], options: Options | None, ears: Any, rate: int = RATES[0], level: float = LEVEL
 ) -> Any:
-    """A filter for `ears`, at a level if it depends on one."""
+    """A filter for `ears`, which have bone conduction, at a level if it depends on one."""
     cls = class_of(filter)
+    ears = with_bone(ears) if isinstance(ears, Audiogram) else [with_bone(ear) for ear in ears]
     extra = {"level": level} if flags(filter, options).level_dependent else {}
     return cls(ears, sample_rate=rate, **extra, **(options or {}))
+
+
+def with_bone(ear: Audiogram) -> Audiogram:
+    """The ear with bone conduction, the same for all, below and above its air conduction; most filters ignore it."""
+    return replace(ear, bone=ear.bone or _BONE)
 
 
 def sound_of(shape: tuple[int, ...], dtype: npt.DTypeLike) -> Array:
