@@ -44,7 +44,7 @@ def test_gaps_without_response():
 
 
 def test_gaps_of_what_was_not_measured():
-    with pytest.raises(InputError, match="bone conduction was not measured"):
+    with pytest.raises(InputError, match=r"^bone conduction was not measured"):
         Audiogram(F, [10] * 4).air_bone_gap()
     with pytest.raises(InputError, match=r"bone conduction: no threshold at 4000 Hz .* measured: 500, 1000, 2000 Hz"):
         Audiogram(F, [10] * 4, bone=Audiogram(F[:3], [0] * 3)).air_bone_gap("pta4")

@@ -167,8 +167,9 @@ def _bone(ear: Audiogram) -> Audiogram:
 
 
 def _bone_average(ear: Audiogram, frequencies: Average | Iterable[float]) -> Interval:
+    bone = _bone(ear)
     try:
-        return average(_bone(ear), frequencies)
+        return average(bone, frequencies)
     except InputError as error:
         raise InputError(f"bone conduction: {error}") from None
 

@@ -106,10 +106,11 @@ def _frequency(hertz: float) -> str:
 
 
 def _pta(ear: Any) -> float | None:
-    """The average threshold, or None where the audiogram lacks one of its frequencies."""
+    """The average threshold, which may be a bound, or None where the audiogram lacks one of its frequencies."""
     from audiogram.measures import PTA4_FREQUENCIES
 
-    return float(ear.pta()) if set(PTA4_FREQUENCIES) <= set(ear.frequencies) else None
+    average: float | None = ear.pta() if set(PTA4_FREQUENCIES) <= set(ear.frequencies) else None
+    return average
 
 
 def _words(value: Any) -> str:
