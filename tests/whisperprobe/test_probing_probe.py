@@ -154,7 +154,7 @@ def test_one_decoding_only(probe):
 
 
 def test_correct_is_decided_under_the_normaliser(probe, monkeypatch):
-    monkeypatch.setattr(probe, "_decoded", lambda ids: "Colour, TWENTY-one!")
+    monkeypatch.setattr(probe, "text_of", lambda ids: "Colour, TWENTY-one!")
     clips = probe(sounds()[:3], ["colour 21", "color 21", None]).clips
     assert clips["correct"].tolist()[:2] == [True, False]
     assert clips["correct"].isna().tolist() == [False, False, True]

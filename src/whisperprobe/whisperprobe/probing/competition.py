@@ -25,7 +25,7 @@ __all__ = ["competition_columns", "competitors", "word_scores"]
 _CACHE_BYTES = {"cpu": 1 << 28, "cuda": 1 << 32}
 """Keys and values of the words that are read at once; with `_PASS` it bounds memory, whatever lexicon and model."""
 
-_PASS = {"cpu": 256, "cuda": 1024}
+_PASS = {"cpu": 96, "cuda": 512}
 """Prefixes per clip and decoder pass: long enough to be efficient, short enough that attention stays a small part."""
 
 _ROUND = 64

@@ -8,32 +8,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
 from audiogram.errors import InputError
 from whisperprobe import labels
-from whisperprobe.features import WindowSpec, log_mel
-from whisperprobe.probing import tables
+from whisperprobe.features import WindowSpec
 from whisperprobe.probing.batches import (
     DECODINGS,
-    VECTORS,
     Batch,
-    check_choice,
     end_id_of,
-    exact,
-    rows_to_keep,
-    targets_of,
 )
-from whisperprobe.probing.decode import Suppression, encode, greedy_decode, room_for_text
+from whisperprobe.probing.clip_input import checked_waveform, named_clips
+from whisperprobe.probing.decode import Suppression, room_for_text
 from whisperprobe.probing.extras import NOTHING_MORE, Extras
-from whisperprobe.probing.further import Further
 from whisperprobe.probing.head import Head
-from whisperprobe.probing.layers import captured
 from whisperprobe.probing.loading import hashes, load_checkpoint
+from whisperprobe.probing.measuring import probe_batch
 from whisperprobe.probing.output_side import OutputSide
-from whisperprobe.probing.packing import GREEDY, pack
-from whisperprobe.probing.pooling import pool_greedy, pool_words
-from whisperprobe.probing.score import Scores, hidden_states, score
 from whisperprobe.probing.showing import html_table
 from whisperprobe.probing.vocabulary import vocabulary_of
 
@@ -88,8 +78,8 @@ class Probe:
         self.head = Head.of(model, self.vocabulary, self.suppression)
         self.normalise = labels.text_normaliser(tokenizer, language)
         self._source = dict(source or {})
-        self._variants = functools.lru_cache(maxsize=65536)(self._variants_of)
-        self._decoded = functools.lru_cache(maxsize=65536)(self.text_of)
+        self.variants = functools.lru_cache(maxsize=65536)(self._variants_of)
+        self.text_of = functools.lru_cache(maxsize=65536)(self._text_of)
         if room_for_text(model, self.prompt) < 1:
             raise InputError(f"the decoder has {model.config.max_target_positions} positions, too few for the prompt.")
 
@@ -250,20 +240,7 @@ class Probe:
         """
         from whisperprobe.probing.store import ProbeResult
 
-        single = getattr(waveforms, "ndim", None) == 1
-        clips = [waveforms] if single else list(waveforms)
-        if single and isinstance(texts, str):
-            texts = [texts]
-        names = [str(i) for i in range(len(clips))] if ids is None else [str(i) for i in ids]
-        said = [None] * len(clips) if texts is None else list(texts)
-        if isinstance(texts, str):
-            raise InputError(f"texts is one string, {texts[:40]!r}, for several waveforms; give a list, one text each.")
-        if not len(clips) == len(names) == len(said):
-            raise InputError(
-                f"{len(clips)} waveforms, {len(said)} texts and {len(names)} ids were given; give one of each per clip."
-            )
-        if len(set(names)) != len(names):
-            raise InputError("ids must name each clip once; two of them are equal.")
+        names, clips, said = named_clips(waveforms, texts, ids)
         if batch_size < 1:
             raise InputError(f"batch_size is {batch_size}; give at least 1.")
         extras = self.extras(
@@ -318,26 +295,10 @@ class Probe:
         InputError
             The sound is empty, not mono, not finite or longer than the window, or the text longer than the decoder.
         """
-        x = np.asarray(waveform.detach().cpu() if isinstance(waveform, torch.Tensor) else waveform)
-        if x.ndim != 1 or not np.issubdtype(x.dtype, np.floating):
-            raise InputError(f"{name}: expected mono floating-point sound (samples,), received {x.dtype} {x.shape}.")
-        if len(x) == 0:
-            raise InputError(f"{name}: the sound is empty (0 samples).")
-        if not np.isfinite(x).all():
-            raise InputError(f"{name}: the sound holds NaN or infinite samples.")
-        x = x.astype(np.float32, copy=False)
-        if sample_rate != self.window.sample_rate:
-            from audiogram import sound
-
-            x = sound.resample(x, sample_rate, self.window.sample_rate)
-        if len(x) > self.window.n_samples:
-            raise InputError(
-                f"{name}: {len(x) / self.window.sample_rate:.2f} s of sound do not fit the model's window of "
-                f"{self.window.seconds:g} s. Cut the clip, or use a model with a longer window."
-            )
+        x = checked_waveform(waveform, sample_rate, self.window, name=name)
         said = (text or "").strip() or None
         if said is not None:
-            longest = max((len(ids) for _, ids in self._variants(said)[0]), default=0)
+            longest = max((len(ids) for _, ids in self.variants(said)[0]), default=0)
             room = room_for_text(self.model, self.prompt)
             if longest > room:
                 raise InputError(f"{name}: the text has {longest} tokens, but the decoder has room for {room}.")
@@ -357,67 +318,18 @@ class Probe:
         clip_offset: int = 0,
     ) -> Batch:
         """Probe one batch of clips that `prepare` has passed; parameters as for the call, `extras` from `extras`."""
-        wanted = {check_choice("decoding", d, DECODINGS) for d in decodings}
-        check_choice("vectors", vectors, VECTORS)
-        if isinstance(top_k, bool) or top_k < 0:
-            raise InputError(f"top_k is {top_k!r}; give a whole number, 0 for none.")
-        spoken = [([], []) if text is None else self._variants(text) for text in texts]
-        with exact():
-            states, cross = encode(self.model, log_mel(waveforms, self.window, device=self.model.device))
-            greedy: Sequence[tuple[int, ...]] = [()] * len(ids)
-            if "greedy" in wanted:
-                greedy = greedy_decode(
-                    self.model,
-                    states,
-                    cross,
-                    self.prompt,
-                    self.suppression,
-                    end_id=self.end_id,
-                    max_new_tokens=self.max_new_tokens,
-                ).token_ids
-            sequences = [
-                [(GREEDY, own)] * ("greedy" in wanted) + list(variants) * ("forced" in wanted)
-                for own, (variants, _) in zip(greedy, spoken, strict=True)
-            ]
-            packed = pack(self.prompt, sequences, self.end_id)
-            with captured(self.model, extras.layers, packed.states) as by_layer:
-                hidden = hidden_states(self.model, packed, states, cross)
-            targets = targets_of(packed.rows, [g for _, g in spoken])
-            keep = rows_to_keep(packed.rows, vectors)
-            scores = score(hidden, packed, targets, self.head, keep=keep, top_k=top_k)
-            pooled: dict[str, Any] = pool_greedy(
-                packed.rows, scores.rows, hidden, [g for _, g in spoken], self.head, len(ids)
-            )
-            pooled.update(pool_words(packed.rows, scores.rows, len(ids)))
-            further = Further(self._arrays(scores))
-            if extras.layers:
-                further.add_layers(self, extras, ids, packed, scores, by_layer)
-            if extras.encoder != "none":
-                further.add_encoder(self, extras, states, [len(x) for x in waveforms], clip_offset)
-            if extras.lexicon is not None:
-                further.add_lexicon(self, extras, ids, texts, states, cross)
-            if extras.n_best:
-                further.add_alternatives(self, extras, ids, states, cross)
-        predictions = [self._decoded(own) if "greedy" in wanted else None for own in greedy]
-        correct = [
-            None if said is None or heard is None else labels.same_text(heard, said, self.normalise)
-            for heard, said in zip(predictions, texts, strict=True)
-        ]
-        pooled.update(further.columns)
-        made = {
-            "clips": tables.clips_table(ids, texts, predictions, correct, pooled, extras.schemas()["clips"]),
-            "tokens": tables.tokens_table(ids, packed.rows, scores, self.vocabulary, vector_offset),
-            "ground_truth": tables.ground_truth_table(ids, packed.rows, targets, scores, self.vocabulary),
-        }
-        return Batch(made | further.tables, further.vectors)
-
-    def _arrays(self, scores: Scores) -> dict[str, np.ndarray]:
-        """Vectors as they are stored: token ids in 16 bits where they fit."""
-        if not len(scores.kept):
-            return {}
-        small = len(self.vocabulary) <= 1 << 16
-        ids = scores.vectors["top_k_ids"].astype(np.uint16 if small else np.int32)
-        return {**scores.vectors, "top_k_ids": ids}
+        return probe_batch(
+            self,
+            ids,
+            waveforms,
+            texts,
+            top_k=top_k,
+            decodings=decodings,
+            vectors=vectors,
+            extras=extras,
+            vector_offset=vector_offset,
+            clip_offset=clip_offset,
+        )
 
     def _variants_of(self, text: str) -> tuple[list[tuple[int, tuple[int, ...]]], list[int]]:
         """What is scored for a text: (index of the variant's name, tokens), and the ground truth g."""
@@ -425,6 +337,6 @@ class Probe:
         numbered = [(labels.VARIANT_NAMES.index(v.name), v.token_ids) for v in variants]
         return numbered, labels.ground_truth_ids(text, self.tokenizer)
 
-    def text_of(self, token_ids: tuple[int, ...]) -> str:
+    def _text_of(self, token_ids: tuple[int, ...]) -> str:
         """Return what tokens say, without special ones and white space at the ends."""
         return str(self.tokenizer.decode(list(token_ids), skip_special_tokens=True)).strip()

@@ -21,6 +21,7 @@ from audiogram.corpus import read_manifest, stage_parts
 from audiogram.errors import InputError, unknown_name
 from whisperprobe.probing import schemas, showing
 from whisperprobe.probing.arrays import PartedArray, map_safetensors
+from whisperprobe.probing.folder_tables import FolderTables
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -200,7 +201,7 @@ class ProbeResult:
 
     def count(self, name: str) -> int:
         """Count the rows of a table, without reading it."""
-        return self._tables.count(name) if isinstance(self._tables, _LazyTables) else len(self._tables[name])
+        return self._tables.count(name) if isinstance(self._tables, FolderTables) else len(self._tables[name])
 
     @property
     def vectors(self) -> Mapping[str, Any]:
@@ -238,50 +239,6 @@ class ProbeResult:
 
     def _repr_html_(self) -> str:
         return showing.as_html(self)
-
-
-class _LazyTables(Mapping[str, Any]):
-    """Tables of a run's folder, read when first asked for."""
-
-    def __init__(self, path: Path, names: Sequence[str], offsets: Mapping[str, Sequence[int]]) -> None:
-        self._path, self._names, self._offsets = path, tuple(names), offsets
-        self._read = functools.lru_cache(maxsize=None)(self._read_table)
-
-    def __getitem__(self, name: str) -> pa.Table:
-        if name not in self._names:
-            raise KeyError(name)
-        return self._read(name)
-
-    def __iter__(self) -> Any:
-        return iter(self._names)
-
-    def __len__(self) -> int:
-        return len(self._names)
-
-    def count(self, name: str) -> int:
-        """Count rows from the footers of the files."""
-        import pyarrow.parquet as pq
-
-        files = [part.table(self._path, name) for part in stage_parts(self._path)]
-        return sum(pq.read_metadata(file).num_rows for file in files if file.is_file())
-
-    def _read_table(self, name: str) -> pa.Table:
-        import pyarrow as pa
-        import pyarrow.compute as pc
-        import pyarrow.parquet as pq
-
-        pieces = []
-        for number, part in enumerate(stage_parts(self._path)):
-            file = part.table(self._path, name)
-            if file.is_file():
-                piece = pq.read_table(file)
-                for column, offsets in self._offsets.items():
-                    if column in piece.column_names:
-                        shifted = pc.add(piece[column], offsets[number])
-                        piece = piece.set_column(piece.schema.get_field_index(column), column, shifted)
-                pieces.append(piece)
-        empty = schemas.SCHEMAS[name].empty_table()
-        return pa.concat_tables(pieces, promote_options="permissive") if pieces else empty
 
 
 def condition_of(manifest: Mapping[str, Any]) -> Any:
@@ -337,4 +294,4 @@ def load_probes(path: str | Path) -> ProbeResult:
         if found:
             vectors[name] = PartedArray(found)
     names = ("clips", *schemas.tables_of(manifest.get("options") or {}))
-    return ProbeResult(manifest, folder, _LazyTables(folder, names, offsets), vectors)
+    return ProbeResult(manifest, folder, FolderTables(folder, names, offsets), vectors)
