@@ -126,11 +126,11 @@ def greedy_decode(
     """
     from transformers.cache_utils import DynamicCache, EncoderDecoderCache
 
-    n, size = states.shape[0], model.get_output_embeddings().weight.shape[0]
+    n = states.shape[0]
     limit = min(max_new_tokens, room_for_text(model, prompt))
     cache = EncoderDecoderCache(DynamicCache(), cross_cache)
-    suppressed = suppression.mask(size, at_begin=True, device=states.device)
-    later = suppression.mask(size, at_begin=False, device=states.device)
+    suppressed = torch.tensor(suppression.at_begin, dtype=torch.int64, device=states.device)
+    later = torch.tensor(suppression.always, dtype=torch.int64, device=states.device)
     step = torch.tensor(prompt, device=states.device).expand(n, -1)
     finished = torch.zeros(n, dtype=torch.bool, device=states.device)
     chosen: list[torch.Tensor] = []
@@ -138,9 +138,7 @@ def greedy_decode(
         hidden = model.model.decoder(
             input_ids=step, encoder_hidden_states=states, past_key_values=cache, use_cache=True
         ).last_hidden_state[:, -1]
-        logits = at_least_float32(model.get_output_embeddings()(hidden))
-        if suppressed is not None:
-            logits = logits.masked_fill(suppressed, -torch.inf)
+        logits = at_least_float32(model.get_output_embeddings()(hidden)).index_fill_(1, suppressed, -torch.inf)
         suppressed = later
         token = logits.argmax(-1)
         token = torch.where(finished, end_id, token)

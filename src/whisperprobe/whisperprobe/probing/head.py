@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,10 +13,13 @@ from whisperprobe import measures
 from whisperprobe.probing.decode import Suppression, at_least_float32
 from whisperprobe.probing.vocabulary import Vocabulary
 
-__all__ = ["CHUNK_BYTES", "Head", "chunks", "group_logits"]
+__all__ = ["CHUNK_BYTES", "Head", "chunks", "group_logits", "logits_of"]
 
 CHUNK_BYTES = {"cpu": 1 << 24, "cuda": 1 << 29}
-"""Size of one buffer of logits: on a CPU what its caches still hold, on a GPU what keeps it busy."""
+"""Size of one product of states and embedding, which is read once for each."""
+
+PIECE_BYTES = {"cpu": 1 << 20, "cuda": 1 << 29}
+"""Size of what is measured at once: many passes go over it, on a CPU within a core's cache."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,12 +34,16 @@ class Head:
         1 / ‖E_v‖, 0 for zero rows.
     vocabulary : Vocabulary
         The tokens.
-    word_ends : bool tensor, shape (V,)
+    word_ends : int64 tensor
         Tokens that end a word.
-    groups, group_order : int64 tensors, shape (V,)
+    groups : int64 tensor, shape (V,)
         See `Vocabulary`.
+    group_order : int64 tensor, shape (V,)
+        All ids by size of group; within a size first members, then second members, and so on.
     suppressed, suppressed_at_begin : bool tensor, shape (V,), or None
         What the decode may not choose.
+    allowed, allowed_at_begin : int64 tensor, or None
+        What it may choose.
     """
 
     embedding: torch.Tensor
@@ -47,6 +54,8 @@ class Head:
     group_order: torch.Tensor
     suppressed: torch.Tensor | None
     suppressed_at_begin: torch.Tensor | None
+    allowed: torch.Tensor | None
+    allowed_at_begin: torch.Tensor | None
 
     @classmethod
     def of(cls, model: Any, vocabulary: Vocabulary, suppression: Suppression) -> Head:
@@ -58,16 +67,29 @@ class Head:
         """The same from the output embedding alone, `(V, d)`, in the precision that the model runs in."""
         embedding = at_least_float32(embedding)
         device, size = embedding.device, embedding.shape[0]
+        masks = [suppression.mask(size, at_begin=at_begin, device=device) for at_begin in (False, True)]
+        allowed = [None if mask is None else (~mask).nonzero()[:, 0] for mask in masks]
         return cls(
             embedding=embedding,
             inverse_norms=measures.inverse_norms(embedding),
             vocabulary=vocabulary,
-            word_ends=torch.from_numpy(vocabulary.word_ends).to(device),
+            word_ends=torch.from_numpy(np.flatnonzero(vocabulary.word_ends)).to(device),
             groups=torch.from_numpy(vocabulary.groups.astype(np.int64)).to(device),
-            group_order=torch.from_numpy(vocabulary.group_order).to(device),
-            suppressed=suppression.mask(size, at_begin=False, device=device),
-            suppressed_at_begin=suppression.mask(size, at_begin=True, device=device),
+            group_order=torch.from_numpy(_member_by_member(vocabulary)).to(device),
+            suppressed=masks[0],
+            suppressed_at_begin=masks[1],
+            allowed=allowed[0],
+            allowed_at_begin=allowed[1],
         )
+
+
+def _member_by_member(vocabulary: Vocabulary) -> np.ndarray:
+    """The ids of each size of group, `(groups, size)`, transposed: sums over members then run along memory."""
+    blocks, start = [], 0
+    for size, count in vocabulary.group_sizes:
+        blocks.append(vocabulary.group_order[start : start + size * count].reshape(count, size).T.reshape(-1))
+        start += size * count
+    return np.concatenate(blocks)
 
 
 def group_logits(z: torch.Tensor, head: Head) -> torch.Tensor:
@@ -75,18 +97,34 @@ def group_logits(z: torch.Tensor, head: Head) -> torch.Tensor:
 
     Groups are summed as rectangular blocks of one size each: no scatter, hence no atomics and one order of summation.
     """
-    ordered = z[:, head.group_order]
+    ordered = z.index_select(1, head.group_order)
     blocks, start = [], 0
     for size, count in head.vocabulary.group_sizes:
         block = ordered[:, start : start + size * count]
-        blocks.append(block if size == 1 else block.reshape(-1, count, size).logsumexp(-1))
+        blocks.append(block if size == 1 else block.reshape(-1, size, count).logsumexp(1))
         start += size * count
     return torch.cat(blocks, dim=1)
 
 
-def chunks(n: int, embedding: torch.Tensor) -> Iterator[tuple[int, int]]:
+def chunks(n: int, embedding: torch.Tensor, sizes: Mapping[str, int] = CHUNK_BYTES) -> Iterator[tuple[int, int]]:
     """Yield (start, stop) over n rows of logits, each chunk within the device's buffer size."""
-    budget = CHUNK_BYTES.get(embedding.device.type, CHUNK_BYTES["cpu"])
+    budget = sizes.get(embedding.device.type, sizes["cpu"])
     step = max(1, budget // (embedding.shape[0] * embedding.element_size()))
     for start in range(0, n, step):
         yield start, min(start + step, n)
+
+
+def logits_of(h: torch.Tensor, head: Head) -> Iterator[tuple[int, int, torch.Tensor]]:
+    """Yield (start, stop, logits of these states), piece by piece.
+
+    Parameters
+    ----------
+    h : tensor, shape (states, d)
+        Decoder states in the precision of the embedding.
+    head : Head
+        Output side of the model.
+    """
+    for first, last in chunks(len(h), head.embedding):
+        z = h[first:last] @ head.embedding.T
+        for start, stop in chunks(last - first, head.embedding, PIECE_BYTES):
+            yield first + start, first + stop, z[start:stop]

@@ -14,7 +14,7 @@ import torch
 
 from whisperprobe import measures
 from whisperprobe.probing.decode import at_least_float32
-from whisperprobe.probing.head import Head, chunks, group_logits
+from whisperprobe.probing.head import PIECE_BYTES, Head, chunks, group_logits, logits_of
 from whisperprobe.probing.packing import Packed
 
 __all__ = ["Scores", "Targets", "hidden_states", "score"]
@@ -133,8 +133,7 @@ def score(
         for name, value in values.items():
             into.setdefault(name, []).append(value)
 
-    for start, stop in chunks(len(h), head.embedding):
-        z = h[start:stop] @ head.embedding.T
+    for start, stop, z in logits_of(h, head):
         log_norm = measures.log_normaliser(z)
         density = measures.semantic_density(h[start:stop], head.embedding, logits=z, inverse=head.inverse_norms)
         by_group = group_logits(z, head)
@@ -155,7 +154,7 @@ def score(
         low, high = np.searchsorted(sorted_state, [start, stop])
         at = torch.from_numpy(sorted_state[low:high] - start).to(device)
         token = torch.from_numpy(pair_token[order[low:high]]).to(device)
-        for a, b in chunks(len(at), head.embedding):
+        for a, b in chunks(len(at), head.embedding, PIECE_BYTES):
             z_at = z[at[a:b]]
             group = head.groups[token[a:b]]
             grouped_at = by_group[at[a:b]]
@@ -188,13 +187,11 @@ def score(
 
 def _log_processed(z: torch.Tensor, n_begin: int, head: Head, log_norm: torch.Tensor) -> torch.Tensor:
     """Log-normaliser after suppression; the first `n_begin` states are those that predict a first token."""
-    if head.suppressed_at_begin is None:
-        return log_norm
     out = log_norm.clone()
-    if n_begin:
-        out[:n_begin] = z[:n_begin].masked_fill(head.suppressed_at_begin, -torch.inf).logsumexp(-1)
-    if head.suppressed is not None:
-        out[n_begin:] = z[n_begin:].masked_fill(head.suppressed, -torch.inf).logsumexp(-1)
+    if n_begin and head.allowed_at_begin is not None:
+        out[:n_begin] = measures.log_normaliser(z[:n_begin].index_select(-1, head.allowed_at_begin))
+    if n_begin < len(z) and head.allowed is not None:
+        out[n_begin:] = measures.log_normaliser(z[n_begin:].index_select(-1, head.allowed))
     return out
 
 
