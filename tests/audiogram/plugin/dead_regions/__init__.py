@@ -1,0 +1,1 @@
+"""Cochlear dead regions: frequencies that no inner hair cell answers to."""
