@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from whisperprobe.comparison.result import MEASURES
-from whisperprobe.probing.schemas import CLIPS, GROUND_TRUTH, TOKENS
+from whisperprobe.probing.schemas import ENCODER_ROW, LEXICON, SCHEMAS
 from whisperprobe.study_file import Study
 from whisperprobe.study_schema import ARCHITECTURE, TABLES
 
@@ -50,7 +50,12 @@ def test_study_of_the_page_is_a_study() -> None:
 
 
 @pytest.mark.parametrize(
-    ("heading", "names"), [("clips", CLIPS.names), ("tokens", TOKENS.names), ("ground_truth", GROUND_TRUTH.names)]
+    ("heading", "names"),
+    [
+        *((name, schema.names) for name, schema in SCHEMAS.items()),
+        ("clips with a lexicon", LEXICON.names),
+        ("clips with encoder states", [ENCODER_ROW.name]),
+    ],
 )
 def test_columns_page_has_every_column_in_order(heading: str, names: list[str]) -> None:
     assert list(described(section(COLUMNS, heading))) == names

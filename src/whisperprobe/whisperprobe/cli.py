@@ -12,7 +12,22 @@ import typer
 from audiogram.console import configure, run_app
 from audiogram.errors import InputError
 from whisperprobe.cli_export import export
-from whisperprobe.cli_options import Debug, LogLevel, Out, Quiet, TextPattern, say
+from whisperprobe.cli_options import (
+    ConditionName,
+    Debug,
+    Device,
+    Language,
+    LogLevel,
+    MaxSamples,
+    Model,
+    Out,
+    Quiet,
+    Seed,
+    Source,
+    TextPattern,
+    say,
+)
+from whisperprobe.cli_probe import probe_source
 from whisperprobe.cli_study import demo, plan_study, report, run_study_file
 
 __all__ = ["app", "main"]
@@ -31,27 +46,6 @@ app = typer.Typer(
 app.command("demo")(demo)
 app.command("run")(run_study_file)
 app.command("plan")(plan_study)
-
-Source = Annotated[str, typer.Argument(metavar="SOURCE", help="A folder of audio, or a Parquet corpus.")]
-Model = Annotated[
-    str | None,
-    typer.Option("--model", "-m", metavar="M", help="Folder of a model, or its hub name, e.g. openai/whisper-small."),
-]
-ConditionName = Annotated[
-    str | None,
-    typer.Option(
-        "--condition",
-        "-c",
-        metavar="NAME",
-        help="Filter the speech on the fly: normal, lfloss or hfloss; default: as it is.",
-    ),
-]
-MaxSamples = Annotated[
-    int | None, typer.Option("--max-samples", metavar="N", help="A seeded random sample of N clips, not the first N.")
-]
-Seed = Annotated[int, typer.Option("--seed", help="Seed of all random choices.")]
-Language = Annotated[str, typer.Option("--language", metavar="CODE", help="Language of the speech.")]
-Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, ...")]
 
 
 @app.command("finetune")
@@ -142,63 +136,7 @@ def finetune_model(
     say(f"model: {result.path}", *(f"{name}: {value:.4g}" for name, value in result.evaluation.items()))
 
 
-@app.command("probe")
-def probe_source(
-    source: Source,
-    out: Out,
-    model: Model = None,
-    condition: ConditionName = None,
-    splits: Annotated[
-        list[str] | None,
-        typer.Option("--splits", metavar="SPLIT", help="Splits to probe, default test; repeat for several."),
-    ] = None,
-    top_k: Annotated[int, typer.Option("--top-k", help="Most probable tokens kept per position.")] = 1000,
-    batch_size: Annotated[int, typer.Option("--batch-size", metavar="N", help="Clips per batch.")] = 16,
-    vectors: Annotated[str, typer.Option("--vectors", help="Rows that keep vectors: greedy, both or none.")] = "greedy",
-    shard: Annotated[
-        str | None, typer.Option("--shard", metavar="I/N", help="Only the parts I modulo N, from 0: one array task.")
-    ] = None,
-    max_failures: Annotated[float, typer.Option("--max-failures", help="Share of bad clips that is borne.")] = 0.05,
-    text_pattern: TextPattern = None,
-    language: Language = "en",
-    max_samples: MaxSamples = None,
-    seed: Seed = 0,
-    device: Device = "auto",
-    log_level: LogLevel = "info",
-    quiet: Quiet = False,
-    debug: Debug = False,
-) -> None:
-    """Probe every token that a model predicts for a corpus, and how well it heard the words spoken.
-
-    \b
-    Examples:
-      whisperprobe probe speech_hfloss --model openai/whisper-small --out probes/base-hfloss
-      whisperprobe probe words --model models/hfloss --condition hfloss --out probes/hfloss --top-k 100
-      whisperprobe probe words --model models/hfloss --out probes/words --shard 0/8
-    """
-    configure(log_level=log_level, quiet=quiet, debug=debug)
-    if model is None:
-        raise InputError("probe lacks --model: a model's folder or hub name, e.g. --model openai/whisper-small.")
-    from whisperprobe.probing.corpus import probe_corpus
-
-    path = probe_corpus(
-        source,
-        out,
-        model=model,
-        condition=condition,
-        splits=tuple(splits) if splits else ("test",),
-        top_k=top_k,
-        batch_size=batch_size,
-        vectors=vectors,
-        shard=shard,
-        max_failures=max_failures,
-        text_pattern=text_pattern,
-        language=language,
-        max_samples=max_samples,
-        seed=seed,
-        device=device,
-    )
-    say(f"probes: {path}")
+app.command("probe")(probe_source)
 
 
 @app.command("compare")

@@ -271,8 +271,14 @@ class _Planner:
         if self.own_corpus and "max_samples" in table:
             corpus = {**corpus, "max_samples": table["max_samples"]}
         options = {"corpus": corpus, "out": out, "model": model, "condition": condition, "seed": seed} | self._spoken()
-        given = ("splits", "top_k", "batch_size", "vectors", "max_failures", "device", "dtype", "max_new_tokens")
-        options |= {key: table[key] for key in given if key in table}
+        elsewhere = ("source", "listen", "text_pattern", "text_map", "max_samples")  # said by corpus and condition
+        options |= {key: value for key, value in table.items() if key not in elsewhere}
+        if "lexicon" in table:
+            options["lexicon"] = str(self.study.directory / table["lexicon"])
+            if self.check and not Path(options["lexicon"]).is_file():
+                raise InputError(
+                    f"{self.study.file} names the lexicon {table['lexicon']!r}, but there is no such file."
+                )
         name = f"probe.{label}.{heard}" + ("" if shared else f".seed-{seed}")
         self._add(name, "probe", options, [corpus["source"], model], [out])
         self.runs.append({"path": out, "model": label, "condition": heard, "seed": seed})

@@ -95,6 +95,12 @@ def _is_distinct_seeds(value: Any) -> bool:
     )
 
 
+def _is_layers(value: Any) -> bool:
+    if isinstance(value, list):
+        return len(value) > 0 and all(_is_int(v, 0) for v in value) and len(set(value)) == len(value)
+    return isinstance(value, str) and value == "all"
+
+
 _POSITIVE = "a number above 0"
 _SHARE = "a number from 0 up to, not including, 1"
 _TEXT_MAP = _table(
@@ -198,6 +204,13 @@ TABLES: dict[str, dict[str, Key]] = {
         "top_k": _whole(1, 1000),
         "batch_size": _whole(1, 16),
         "vectors": _one_of("greedy", "both", "none", default="greedy"),
+        "layers": Key('"all" or a list of different layers from 0 up, e.g. [0, 4]', _is_layers),
+        "layer_vectors": _true_or_false(),
+        "encoder": _one_of("none", "mean", "window", default="none"),
+        "lexicon": _text("a file with one word per line"),
+        "candidates": _whole(1),
+        "competitors": _whole(1, 10),
+        "n_best": _whole(0, 0),
         "device": _text("the name of a device, e.g. 'auto', 'cpu' or 'cuda'", "auto"),
         "dtype": _text("the name of a number format, e.g. 'float32' or 'bfloat16'"),
         "max_new_tokens": _whole(1),

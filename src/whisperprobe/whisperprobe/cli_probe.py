@@ -1,0 +1,116 @@
+"""The command `whisperprobe probe`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from audiogram.console import configure
+from audiogram.errors import InputError
+from whisperprobe.cli_options import (
+    ConditionName,
+    Debug,
+    Device,
+    Language,
+    LogLevel,
+    MaxSamples,
+    Model,
+    Out,
+    Quiet,
+    Seed,
+    Source,
+    TextPattern,
+    say,
+)
+
+__all__ = ["probe_source"]
+
+
+def probe_source(
+    source: Source,
+    out: Out,
+    model: Model = None,
+    condition: ConditionName = None,
+    splits: Annotated[
+        list[str] | None,
+        typer.Option("--splits", metavar="SPLIT", help="Splits to probe, default test; repeat for several."),
+    ] = None,
+    top_k: Annotated[int, typer.Option("--top-k", help="Most probable tokens kept per position.")] = 1000,
+    batch_size: Annotated[int, typer.Option("--batch-size", metavar="N", help="Clips per batch.")] = 16,
+    vectors: Annotated[str, typer.Option("--vectors", help="Rows that keep vectors: greedy, both or none.")] = "greedy",
+    layers: Annotated[
+        str | None,
+        typer.Option("--layers", metavar="L,L,...", help="Decoder layers to read too, 0 (embedding) to n, or all."),
+    ] = None,
+    layer_vectors: Annotated[
+        bool, typer.Option("--layer-vectors", help="Keep the states of these layers where vectors are kept.")
+    ] = False,
+    encoder: Annotated[
+        str, typer.Option("--encoder", help="Mean encoder state per clip: mean (over the clip), window or none.")
+    ] = "none",
+    lexicon: Annotated[
+        Path | None, typer.Option("--lexicon", metavar="FILE", help="Words that compete for each clip, one per line.")
+    ] = None,
+    candidates: Annotated[
+        int | None, typer.Option("--candidates", metavar="N", help="Score the best N of a first pass; default: all.")
+    ] = None,
+    competitors: Annotated[
+        int, typer.Option("--competitors", metavar="N", help="Most probable words listed per clip.")
+    ] = 10,
+    n_best: Annotated[int, typer.Option("--n-best", metavar="N", help="Answers of a beam search per clip.")] = 0,
+    shard: Annotated[
+        str | None, typer.Option("--shard", metavar="I/N", help="Only the parts I modulo N, from 0: one array task.")
+    ] = None,
+    max_failures: Annotated[float, typer.Option("--max-failures", help="Share of bad clips that is borne.")] = 0.05,
+    text_pattern: TextPattern = None,
+    language: Language = "en",
+    task: Annotated[str, typer.Option("--task", help="transcribe or translate.")] = "transcribe",
+    max_samples: MaxSamples = None,
+    seed: Seed = 0,
+    device: Device = "auto",
+    log_level: LogLevel = "info",
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Probe every token that a model predicts for a corpus, and how well it heard the words spoken.
+
+    \b
+    Examples:
+      whisperprobe probe speech_hfloss --model openai/whisper-small --out probes/base-hfloss
+      whisperprobe probe words --model models/hfloss --condition hfloss --out probes/hfloss --top-k 100
+      whisperprobe probe words --model models/hfloss --out probes/words --shard 0/8
+      whisperprobe probe words --model openai/whisper-small --out probes/rivals --lexicon words.txt --layers all
+    """
+    configure(log_level=log_level, quiet=quiet, debug=debug)
+    if model is None:
+        raise InputError("probe lacks --model: a model's folder or hub name, e.g. --model openai/whisper-small.")
+    from whisperprobe.probing.corpus import probe_corpus
+
+    path = probe_corpus(
+        source,
+        out,
+        model=model,
+        condition=condition,
+        splits=tuple(splits) if splits else ("test",),
+        top_k=top_k,
+        batch_size=batch_size,
+        vectors=vectors,
+        layers=layers,
+        layer_vectors=layer_vectors,
+        encoder=encoder,
+        lexicon=lexicon,
+        candidates=candidates,
+        competitors=competitors,
+        n_best=n_best,
+        shard=shard,
+        max_failures=max_failures,
+        text_pattern=text_pattern,
+        language=language,
+        task=task,
+        max_samples=max_samples,
+        seed=seed,
+        device=device,
+    )
+    say(f"probes: {path}")
