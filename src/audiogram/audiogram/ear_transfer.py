@@ -13,6 +13,7 @@ References
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 from typing import Any, Literal, get_args
 
@@ -22,7 +23,7 @@ import numpy.typing as npt
 from audiogram.errors import InputError, unknown_name
 from audiogram.filters.protocol import check_sample_rate, check_sound, is_tensor
 
-__all__ = ["Design", "Source", "apply_gains", "ear_response", "ear_transfer", "fft_length", "transfer_gains"]
+__all__ = ["Design", "Source", "ear_kernel", "ear_response", "ear_transfer", "fir_gains", "kernel_of"]
 
 Source = Literal["free_field", "diffuse_field", "ear_reference_point"]
 Design = Literal["table", "windowed"]
@@ -63,8 +64,8 @@ _TO_EARDRUM = {"free_field": _FREE_FIELD, "diffuse_field": _DIFFUSE_FIELD, "ear_
 
 # The windowed design [4]: 512 steps from 0 Hz to half of 44.1 kHz, 1015 taps (23 ms) under a Kaiser window.
 _RATE, _STEPS, _TAPS, _KAISER = 44_100, 512, 1015, 4.0
-# how far the responses reach to either side of a sample: 23 ms in all, and the steep bass of the table for longer
-_REACH = {"windowed": 0.012, "table": 0.25}
+# Seconds that the responses reach to either side: 11.5 ms and what other rates add, and the steep bass of the table.
+_REACH = {"windowed": 0.025, "table": 0.25}
 
 
 def ear_response(frequency: npt.ArrayLike, source: Source = "free_field") -> Array:
@@ -121,7 +122,7 @@ def ear_transfer(
     inverse : bool, default False
         From the cochlea to the source.
     design : {"table", "windowed"}, default "table"
-        `table`: gains as `ear_response` has them, and their exact inverse. `windowed`: as the simulator of the
+        `table`: gains as `ear_response` has them, and their inverse. `windowed`: as the simulator of the
         Cambridge group filters, 23 ms long; see Notes.
 
     Returns
@@ -151,62 +152,43 @@ def ear_transfer(
     True
     """
     check_sound(x)
-    rate = check_sample_rate(sample_rate)
-    samples = int(x.shape[-1])
-    length = fft_length(samples, rate, design)
-    gains = transfer_gains(length, rate, source, inverse, design)
+    kernel = ear_kernel(check_sample_rate(sample_rate), source, inverse, design)
+    rows = x.reshape(-1, x.shape[-1])
     if is_tensor(x):
-        import torch
-
         from audiogram.filters.differentiable import exact_dtype
+        from audiogram.kernels.zero_phase import convolve_tensor
 
-        exact = exact_dtype(x.device)
-        return apply_gains(x.to(exact), torch.tensor(gains, dtype=exact, device=x.device), length).to(x.dtype)
-    return apply_gains(x.astype(np.float64), gains, length).astype(x.dtype)
+        return convolve_tensor(rows.to(exact_dtype(x.device)), kernel).reshape(x.shape).to(x.dtype)
+    from audiogram.kernels.zero_phase import convolve
 
-
-def apply_gains(x: Any, gains: Any, length: int) -> Any:
-    """Zero-phase filter of sound (..., samples) by gains at the `length // 2 + 1` bins of a transform."""
-    samples = x.shape[-1]
-    if is_tensor(x):
-        import torch
-
-        return torch.fft.irfft(torch.fft.rfft(x, length) * gains, length)[..., :samples]
-    import scipy.fft
-
-    spectrum = scipy.fft.rfft(x, length)
-    spectrum *= gains
-    return scipy.fft.irfft(spectrum, length, overwrite_x=True)[..., :samples]
+    return convolve(rows, kernel).reshape(x.shape).astype(x.dtype, copy=False)
 
 
-def fft_length(samples: int, sample_rate: float, design: Design) -> int:
-    """Length of transform for a clip, so that what the filter draws out does not wrap around.
-
-    Of a few lengths per octave, so that the gains for clips of many lengths are made, and kept, only a few times.
-
-    Examples
-    --------
-    >>> fft_length(16_000, 16_000, "windowed"), fft_length(16_001, 16_000, "windowed")
-    (16384, 18432)
-    """
+@lru_cache(maxsize=16)
+def ear_kernel(sample_rate: float, source: Source, inverse: bool, design: Design) -> Array:
+    """Impulse response of `ear_transfer`, of odd length, symmetric about its middle, time 0; not to be changed."""
     if design not in get_args(Design):
         raise unknown_name("design of the ear's transfer", design, get_args(Design))
-    needed = samples + 2 * max(64, int(np.ceil(_REACH[design] * sample_rate)))
-    octave = max(5, (needed - 1).bit_length())
-    half = 1 << (octave - 5)
-    return min(n for n in (16 * half, 18 * half, 20 * half, 24 * half, 27 * half, 30 * half, 32 * half) if n >= needed)
-
-
-@lru_cache(maxsize=32)
-def transfer_gains(length: int, sample_rate: float, source: Source, inverse: bool, design: Design) -> Array:
-    """Linear gains at the bins of a transform of `length` samples, shape (length // 2 + 1,); not to be changed."""
+    reach = max(64, math.ceil(_REACH[design] * sample_rate))
+    length = 1 << (4 * reach).bit_length()
     if design == "table":
         decibels = ear_response(np.arange(length // 2 + 1) * (sample_rate / length), source)
         gains: Array = np.power(10.0, (-1 if inverse else 1) * decibels / 20)
     else:
         gains = fir_gains(_windowed(source, inverse), length, sample_rate)
-    gains.flags.writeable = False
-    return gains
+    return kernel_of(gains, reach)
+
+
+def kernel_of(gains: Array, reach: int) -> Array:
+    """Impulse response of gains at the bins of a real transform, cut to `reach` samples to either side.
+
+    Under a window that falls over the outer half: a hard cut would add a ripple of its own.
+    """
+    around = np.fft.irfft(gains)
+    edge = np.minimum(1.0, 2 * (1 - np.abs(np.arange(-reach, reach + 1)) / (reach + 1)))
+    kernel: Array = np.concatenate([around[-reach:], around[: reach + 1]]) * np.square(np.sin(np.pi / 2 * edge))
+    kernel.flags.writeable = False
+    return kernel
 
 
 def fir_gains(taps: Array, length: int, sample_rate: float) -> Array:
