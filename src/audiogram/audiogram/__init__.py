@@ -12,12 +12,15 @@ from audiogram.lazy_names import lazy_names
 __version__ = "1.0.0"
 
 if TYPE_CHECKING:
+    from audiogram.audiogram_tables import from_table, to_table
     from audiogram.bounds import AtLeast, AtMost
     from audiogram.corpus.mask import mask_corpus
     from audiogram.corpus.sources import open_corpus
+    from audiogram.fhir import from_fhir, to_fhir
     from audiogram.filters.registry import get_filter, list_filters
     from audiogram.hearing_by_age import iso7029
     from audiogram.intelligibility import matched
+    from audiogram.interchange import read_json, write_json
     from audiogram.listener import Listener
     from audiogram.listening import Condition, apply_conditions, condition, conditions
     from audiogram.plotting import plot_audiogram
@@ -37,6 +40,8 @@ __all__ = [
     "apply_conditions",
     "condition",
     "conditions",
+    "from_fhir",
+    "from_table",
     "get_filter",
     "iso7029",
     "list_filters",
@@ -51,19 +56,26 @@ __all__ = [
     "random_audiogram",
     "random_audiograms",
     "read",
+    "read_json",
     "resample",
+    "to_fhir",
+    "to_table",
     "write",
+    "write_json",
 ]
 
 __getattr__, __dir__ = lazy_names(
     __name__,
     {
+        "audiogram_tables": ["from_table", "to_table"],
         "bounds": ["AtLeast", "AtMost"],
         "corpus.mask": ["mask_corpus"],
         "corpus.sources": ["open_corpus"],
+        "fhir": ["from_fhir", "to_fhir"],
         "filters.registry": ["get_filter", "list_filters"],
         "hearing_by_age": ["iso7029"],
         "intelligibility": ["matched"],
+        "interchange": ["read_json", "write_json"],
         "listener": ["Listener"],
         "listening": ["Condition", "apply_conditions", "condition", "conditions"],
         "sampling": ["random_audiogram", "random_audiograms"],
