@@ -7,7 +7,7 @@ from typing import Any, TypeVar, cast
 
 import numba
 
-__all__ = ["compiled"]
+__all__ = ["compiled", "compiled_reordering", "inlined"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -17,8 +17,22 @@ def compiled(function: F) -> F:
 
     Where neither can be written (a read-only installation without a home), it is compiled anew in every process.
     """
+    return _compile(function)
+
+
+def compiled_reordering(function: F) -> F:
+    """As `compiled`, for loops whose sums may be taken in any order, so that several terms are added at once."""
+    return _compile(function, fastmath={"reassoc", "nsz", "contract"})
+
+
+def _compile(function: F, **options: Any) -> F:
     try:
-        result: Any = numba.njit(cache=True, nogil=True)(function)
+        result: Any = numba.njit(cache=True, nogil=True, **options)(function)
     except RuntimeError:  # numba: "no locator available for file", i.e. nowhere to keep the code
-        result = numba.njit(nogil=True)(function)
+        result = numba.njit(nogil=True, **options)(function)
     return cast(F, result)
+
+
+def inlined(function: F) -> F:
+    """As `compiled`, for what is always compiled into its callers, where constants that they pass stay constants."""
+    return _compile(function, forceinline=True)

@@ -1,0 +1,132 @@
+"""Level-dependent gains in the channels of a gammatone bank, on NumPy arrays.
+
+The recursions are own Numba loops (`gammatone_loops`): `scipy.signal.sosfilt` takes one channel and section at a time,
+and transforms long enough for a whole clip cost ten times as much per channel as the four sections of a gammatone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import scipy.fft
+
+from audiogram.kernels.gammatone import Channels, equaliser, layout, smoothing
+from audiogram.kernels.gammatone_loops import channel_envelopes, expanded_sums, workspace
+
+__all__ = ["FLOOR", "Expansion", "expand"]
+
+Array = npt.NDArray[Any]
+
+FLOOR = 1e-10
+"""The smallest envelope re the catch-up amplitude that gains are made from: 200 dB below it all is lost."""
+_BLOCK_SAMPLES = 1 << 21  # of rows that are worked on at once: bounds the memory for envelopes and gains
+
+
+@dataclass(frozen=True, eq=False)
+class Expansion:
+    """A rule for gains: `min(1, envelope / catch_up) ** exponent`, in every channel of a bank.
+
+    Parameters
+    ----------
+    exponents : ndarray of float64, shape (ears, channels)
+        0 or more. 0 changes nothing; 1 adds 1 dB of loss for every dB below the catch-up amplitude.
+    catch_up : ndarray of float64, shape (ears, channels)
+        Envelope above which the gain is 1, above 0, in units of the sound.
+    """
+
+    exponents: Array
+    catch_up: Array
+
+
+def expand(
+    rows: Array, rules: Sequence[Expansion], ears: Sequence[npt.NDArray[np.int64]], bank: Channels, flat: bool
+) -> Array:
+    """Filter rows with level-dependent gains, several rules on the same channels.
+
+    Parameters
+    ----------
+    rows : ndarray of float32 or float64, shape (rows, samples)
+        Sound.
+    rules : sequence of Expansion
+        The rules.
+    ears : sequence of ndarray of int64, each of shape (rows,)
+        Which ear of each rule each row has.
+    bank : Channels
+        The channels.
+    flat : bool
+        Whether the sum of unchanged channels is flat; otherwise it has the ripple of the published bank.
+
+    Returns
+    -------
+    ndarray, shape (rules, rows, samples)
+        Dtype of `rows`; computed in float64. No delay.
+    """
+    samples, sizes = rows.shape[1], layout(bank, rows.shape[1])
+    out = np.empty((len(rules), *rows.shape), rows.dtype)
+    advances, kernel = bank.advances.astype(np.uint64), equaliser(bank, flat)
+    at_once = max(1, _BLOCK_SAMPLES // samples)
+    x = np.zeros(sizes.frames * bank.hop + sizes.lead)
+    sums = np.zeros((len(rules), bank.reach - sizes.lead + sizes.frames * bank.hop))
+    for first in range(0, len(rows), at_once):
+        block = slice(first, min(first + at_once, len(rows)))
+        envelopes = np.empty((block.stop - first, sizes.frames + 1, len(bank)))
+        for row, envelope in zip(rows[block], envelopes, strict=True):
+            x[sizes.lead : sizes.lead + samples] = row
+            channel_envelopes(x, advances, workspace(bank), bank.first_high, bank.hop, envelope)
+        envelopes = _smoothed(envelopes, bank, sizes.transform)
+        gains = np.stack([_gains(envelopes, rule, which[block]) for rule, which in zip(rules, ears, strict=True)])
+        for i, row in enumerate(rows[block]):
+            x[sizes.lead : sizes.lead + samples] = row
+            late = sums[:, bank.reach - sizes.lead :]
+            expanded_sums(x, advances, workspace(bank), bank.first_high, bank.hop, gains[:, i], late)
+            _equalise(sums, kernel, out[:, first + i])
+    return out
+
+
+def _smoothed(envelopes: Array, bank: Channels, transform: int) -> Array:
+    """Envelopes (rows, frames + 1, channels), smoothed along time."""
+    spectra = scipy.fft.rfft(envelopes, transform, axis=1, overwrite_x=True)
+    spectra *= smoothing(bank, transform).T
+    smooth: Array = scipy.fft.irfft(spectra, transform, axis=1, overwrite_x=True)[:, : envelopes.shape[1]]
+    return smooth
+
+
+def _gains(envelopes: Array, rule: Expansion, ears: npt.NDArray[np.int64]) -> Array:
+    """Gains of a rule, shape of `envelopes`."""
+    # the power by logarithm and exponential, which NumPy computes for several values at once
+    gains = envelopes / rule.catch_up[ears][:, None]
+    np.clip(gains, FLOOR, 1.0, out=gains)
+    np.log(gains, out=gains)
+    gains *= rule.exponents[ears][:, None]
+    return np.exp(gains, out=gains)
+
+
+def _equalise(sums: Array, kernel: Array, out: Array) -> None:
+    """Rows (rows, reach + samples + at least reach) filtered with a kernel of `2 reach + 1` into `out` (rows, samples).
+
+    By overlap-save: blocks stay in the cache, which transforms as long as a clip do not.
+    """
+    reach, samples = len(kernel) // 2, out.shape[1]
+    size, spectrum = _kernel_spectrum(kernel.tobytes())
+    step = size - 2 * reach
+    for start in range(0, samples, step):
+        block = scipy.fft.rfft(sums[:, start : start + size], size, axis=-1)
+        block *= spectrum
+        kept = min(step, samples - start)
+        out[:, start : start + kept] = scipy.fft.irfft(block, size, axis=-1, overwrite_x=True)[:, reach : reach + kept]
+
+
+@lru_cache(maxsize=16)
+def _kernel_spectrum(kernel: bytes) -> tuple[int, Array]:
+    """Length of a transform for blocks, and that transform of the kernel with its middle at sample 0."""
+    values = np.frombuffer(kernel)
+    reach = len(values) // 2
+    size = 1 << (4 * reach).bit_length()
+    centred = np.zeros(size)
+    centred[: reach + 1], centred[size - reach :] = values[reach:], values[:reach]
+    return size, scipy.fft.rfft(centred)

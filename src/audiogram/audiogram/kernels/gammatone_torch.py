@@ -1,0 +1,99 @@
+"""Level-dependent gains in the channels of a gammatone bank, on torch tensors: differentiable, on any device.
+
+The same numbers as `gammatone_gain`, by transforms of whole clips instead of recursions, which have no parallel form
+that a GPU likes. Channels go a few at a time, as many as memory allows.
+"""
+
+from __future__ import annotations
+
+import scipy.fft
+import torch
+
+from audiogram.kernels.gammatone import ORDER, Channels, equaliser, layout, smoothing
+from audiogram.kernels.gammatone_gain import FLOOR
+
+__all__ = ["expand"]
+
+_AT_ONCE = 1 << 24  # samples of channels that are worked on at once: 128 MB in float64
+
+
+def expand(
+    rows: torch.Tensor, exponents: torch.Tensor, catch_up: torch.Tensor, bank: Channels, flat: bool
+) -> torch.Tensor:
+    """Filter rows with gains `min(1, envelope / catch_up) ** exponent` in every channel.
+
+    Parameters
+    ----------
+    rows : Tensor, shape (rows, samples)
+        Sound.
+    exponents, catch_up : Tensor, shape (1 or rows, channels)
+        As for `audiogram.kernels.gammatone_gain.Expansion`, on the device of `rows`, in the precision to compute in.
+    bank : Channels
+        The channels.
+    flat : bool
+        Whether the sum of unchanged channels is flat; otherwise it has the ripple of the published bank.
+
+    Returns
+    -------
+    Tensor, shape (rows, samples)
+        Dtype of `rows`; differentiable in all three. No delay.
+    """
+    samples, sizes, hop = rows.shape[1], layout(bank, rows.shape[1]), bank.hop
+    kept = sizes.frames * hop
+    dtype, device = exponents.dtype, rows.device
+    n = scipy.fft.next_fast_len(kept + bank.tail, real=True)
+    spectrum = torch.fft.rfft(rows.to(dtype), n).unsqueeze(1)
+    # zeros before the clip for the advances: a delay by the largest, together with the advances in `_responses`
+    delay = torch.polar(
+        torch.ones((), dtype=dtype, device=device),
+        torch.arange(n // 2 + 1, dtype=dtype, device=device) * (-2 * torch.pi / n),
+    )
+    rising = torch.arange(hop, dtype=dtype, device=device) / hop
+    triangle = torch.stack([1 - rising, rising], dim=-1) / hop
+    smooth = torch.as_tensor(smoothing(bank, sizes.transform), dtype=dtype, device=device)
+
+    total = torch.zeros(len(rows), kept, dtype=dtype, device=device)
+    step = max(1, _AT_ONCE // (len(rows) * n))
+    for first in range(0, len(bank), step):
+        some = slice(first, first + step)
+        filtered = spectrum * _responses(bank, some, sizes.lead, delay)
+        z = torch.fft.irfft(filtered, n)[..., :kept].unflatten(-1, (sizes.frames, hop))
+        parts = z.abs() @ triangle
+        envelope = torch.nn.functional.pad(parts[..., 0], (0, 1)) + torch.nn.functional.pad(parts[..., 1], (1, 0))
+        envelope = torch.fft.irfft(torch.fft.rfft(envelope, sizes.transform) * smooth[some], sizes.transform)
+        envelope = envelope[..., : sizes.frames + 1]
+        relative = (envelope / catch_up[:, some, None]).clamp(FLOOR, 1.0)
+        gains = torch.exp(exponents[:, some, None] * torch.log(relative))
+        between = torch.lerp(gains[..., :-1, None], gains[..., 1:, None], rising)
+        total = total + (between * z).flatten(-2).sum(dim=1)
+    return _equalised(total, bank, flat, sizes.lead, samples).to(rows.dtype)
+
+
+def _responses(bank: Channels, some: slice, lead: int, delay: torch.Tensor) -> torch.Tensor:
+    """Responses of some channels, late by `lead` samples; `delay` is 1 / z at the transform's frequencies."""
+
+    def column(values: object) -> torch.Tensor:
+        return torch.as_tensor(values, device=delay.device).to(delay.real.dtype)[some, None]
+
+    pole, high_pole, first = bank.pole, bank.high_pole, bank.first
+    below = 1 + delay * (column(pole[0]) + column(pole[1]) * delay)
+    response = (
+        (column(first[0]) + column(first[1]) * delay) / below * ((1 - column(bank.zero) * delay) / below) ** (ORDER - 1)
+    )
+    high = (
+        column(bank.high_gain) * (1 - delay) ** 2 / (1 + delay * (column(high_pole[0]) + column(high_pole[1]) * delay))
+    )
+    passes = torch.arange(len(bank), device=delay.device)[some, None] < bank.first_high
+    turned = torch.angle(delay) * column(lead - bank.advances)
+    turn = torch.polar(torch.ones_like(turned), turned)
+    return response * torch.where(passes, torch.ones_like(high), high) * turn
+
+
+def _equalised(total: torch.Tensor, bank: Channels, flat: bool, lead: int, samples: int) -> torch.Tensor:
+    kernel = torch.as_tensor(equaliser(bank, flat), dtype=total.dtype, device=total.device)
+    reach = bank.reach
+    n = scipy.fft.next_fast_len(lead + samples + 3 * reach, real=True)
+    whole: torch.Tensor = torch.fft.irfft(
+        torch.fft.rfft(total[:, : lead + samples + reach], n) * torch.fft.rfft(kernel, n), n
+    )
+    return whole[:, lead + reach : lead + reach + samples]
