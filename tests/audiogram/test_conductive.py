@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from audiogram import Audiogram, Condition, apply_conditions, get_filter, list_filters
-from audiogram.errors import InputError
+from audiogram.errors import AudiogramWarning, InputError
 from audiogram.filters import conformance
 from audiogram.filters.attenuation import Attenuation
 from audiogram.filters.conductive import Conductive
@@ -200,6 +200,14 @@ def test_modules_train_air_conduction_and_keep_bone_conduction():
 def test_no_conductive_loss_from(ear, options, words):
     with pytest.raises(InputError, match=words):
         Conductive(ear, sample_rate=RATE, **options)
+
+
+def test_no_response_is_said_once_for_air_and_once_for_bone():
+    deaf = replace(MIXED, no_response=(8000,), bone=replace(BONE, no_response=(4000,)))
+    with pytest.warns(AudiogramWarning, match="no response") as caught:
+        one = Conductive(deaf, sample_rate=RATE)
+    assert [("8000" in str(w.message), "4000" in str(w.message)) for w in caught] == [(True, False), (False, True)]
+    assert one.cochlear_ears[0].thresholds == (5, 5, 10, 30, 45, 55)
 
 
 def test_a_cochlea_without_a_module_is_named():

@@ -8,6 +8,8 @@ from audiogram import list_filters
 from audiogram.errors import InputError
 from audiogram.filters import conformance
 from audiogram.filters.attenuation import Attenuation
+from audiogram.filters.threshold_noise import ThresholdNoise
+from audiogram.random_streams import row_keys
 
 BUILT_IN = [info.name for info in list_filters() if info.distribution == "audiogram"]
 
@@ -83,6 +85,22 @@ class NoisyInSecret(Attenuation):
     adds_noise = True
 
 
+class NoiseOfTheBatch(ThresholdNoise):
+    def _white(self, rows, keys):
+        return super()._white(rows, keys)[::-1].cumsum(axis=0)[::-1]  # a row's noise depends on those after it
+
+
+class OneNoiseForAll(ThresholdNoise):
+    def _white(self, rows, keys):
+        return super()._white(rows, ["the same"] * len(rows))
+
+
+class NoiseOfTheCall(ThresholdNoise):
+    def _white(self, rows, keys):
+        row_keys(rows, keys)
+        return np.random.default_rng(self.seed).standard_normal(super()._white(rows, keys).shape)
+
+
 class Forgets(Attenuation):
     def on_tensor(self, rows, thresholds):
         own = torch.from_numpy(self.own_thresholds[:1])
@@ -124,6 +142,10 @@ class WithoutModule:
         (BadShare, conformance.shares_work_rightly),
         (NumpyOnly, conformance.torch_is_numpy),
         (NoisyInSecret, conformance.declares_itself),
+        (NoiseOfTheBatch, conformance.batch_is_loop),
+        (NoiseOfTheBatch, conformance.noise_is_the_clips_own),
+        (OneNoiseForAll, conformance.noise_is_the_clips_own),
+        (NoiseOfTheCall, conformance.noise_is_the_clips_own),
         (Forgets, conformance.module_is_filter),
         (Forgets, conformance.thresholds_of_a_module_are_per_row),
         (Cuts, conformance.gradients_are_right),

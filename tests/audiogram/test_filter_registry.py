@@ -128,6 +128,10 @@ NOT_FILTERS = {
     "*args": (FILTER.replace("audiogram, *,", "audiogram, *args,"), r"\*args"),
     "no audiogram": (FILTER.replace("self, audiogram, *,", "self, *,"), "audiogram first"),
     "no rate": (FILTER.replace("sample_rate", "fs"), "does not take sample_rate"),
+    "no keys": (
+        FILTER.replace("True, False, False", "False, False, True").replace("steps:", "seed: int = 0, steps:"),
+        "calling it takes no keys",
+    ),
     "no seed": (FILTER.replace("True, False, False", "False, True, True"), "does not take level, seed"),
 }
 

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from audiogram import Audiogram, Condition, apply_conditions, get_filter, preset
+from audiogram import Audiogram, Condition, apply_conditions, get_filter, preset, presets
 from audiogram.errors import InputError
 from audiogram.filters.threshold_noise import ThresholdNoise, detection_ratio
 from audiogram.reference_thresholds import reference_threshold
@@ -50,16 +50,19 @@ def detectability(with_tone, without):
     return (with_tone.mean() - without.mean()) / np.sqrt((with_tone.var() + without.var()) / 2)
 
 
-@pytest.mark.parametrize("ear", EARS.values(), ids=EARS)
+@pytest.mark.parametrize("ear", [*EARS.values(), *map(preset, presets())], ids=[*EARS, *presets()])
 @pytest.mark.parametrize("rate", [RATE, 44_100])
 def test_a_tone_at_threshold_is_just_masked_at_every_frequency(ear, rate):
     floor = ThresholdNoise(ear, sample_rate=rate, level=LEVEL)
     density = floor.gains[0] ** 2 * 2 / rate  # power per Hz
     step = floor.frequencies[1]
-    for frequency in np.geomspace(160, 6800, 40):
+    differences = []
+    for frequency in np.geomspace(160, 7000 if rate == RATE else 8000, 40):
         noise = (density * auditory_filter(frequency, floor.frequencies)).sum() * step
         masked = LEVEL + 10 * np.log10(noise) + detection_ratio(frequency)
-        assert masked == pytest.approx(threshold_spl(ear, frequency), abs=0.5)
+        differences.append(masked - threshold_spl(ear, frequency))
+    assert np.abs(differences).max() < 0.8
+    assert np.median(np.abs(differences)) < 0.2
 
 
 @pytest.mark.parametrize("ear", EARS.values(), ids=EARS)
