@@ -4,8 +4,8 @@
     python benchmarks/sii.py --write    # and appends the tables to RESULTS.md
 
 Speech at 65 dB SPL with the standard spectrum of normal effort (ANSI S3.5-1997), in quiet and in speech-shaped noise 5
-dB below it. The check values are those that the standard's annex C and the test files of the working group's program kit
-(sii.to) print.
+dB below it. The check values are printed in the standard's annex C and in the test files of the working group's
+program kit (sii.to).
 """
 
 from __future__ import annotations
