@@ -60,7 +60,8 @@ def convolve_tensor(rows: torch.Tensor, kernel: npt.NDArray[np.float64]) -> torc
     samples, reach = rows.shape[-1], len(kernel) // 2
     size = scipy.fft.next_fast_len(samples + 2 * reach, real=True)
     response = torch.fft.rfft(torch.tensor(kernel, dtype=rows.dtype, device=rows.device), size)
-    return torch.fft.irfft(torch.fft.rfft(rows, size) * response, size)[:, reach : reach + samples]
+    whole: torch.Tensor = torch.fft.irfft(torch.fft.rfft(rows, size) * response, size)
+    return whole[:, reach : reach + samples]
 
 
 def _fill(target: Array, row: Array, start: int) -> None:
