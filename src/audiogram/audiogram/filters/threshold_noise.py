@@ -95,10 +95,11 @@ class ThresholdNoise(DifferentiableFilter):
     in it, as array or tensor, on any device; a longer row begins with the noise of a shorter one.
 
     The noise in each band is found by a few multiplicative corrections of the threshold itself, for what a filter
-    takes in from its neighbours. The model's threshold is then within 0.8 dB of the audiogram, mostly within 0.2 dB, for
-    every preset and where it changes by up to 30 dB per octave; where it changes by more than the filter's slope, no noise makes it, and thresholds beside the
-    louder bands come out higher. 0 dB HL of a transducer is held below 125 Hz, where the ear's threshold rises by 15 dB
-    per octave and more: the floor there is lower than the ear's.
+    takes in from its neighbours. From 160 Hz, the model's threshold is then within 0.8 dB of the audiogram, mostly
+    within 0.2 dB, for every preset and where it changes by up to 30 dB per octave; where it changes by more than the
+    filter's slope, no noise makes it, and thresholds beside the louder bands come out higher. 0 dB HL of a transducer
+    is held below 125 Hz, where the ear's threshold rises by 15 dB per octave and more: the floor there is lower than
+    the ear's.
 
     Loudness is another matter: what is heard is heard at its level. Where the sound shall be softer as well, attenuate
     what comes out, `attenuation(threshold_noise(x))`: sound and floor fall together and nothing comes back. Attenuating

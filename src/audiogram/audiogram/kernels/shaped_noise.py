@@ -30,8 +30,8 @@ def taps_at(sample_rate: float) -> int:
 def bin_frequencies(sample_rate: float) -> npt.NDArray[np.float64]:
     """Frequencies in Hz at which the shaping functions take gains, shape (taps // 2 + 1,)."""
     taps = taps_at(sample_rate)
-    bins: npt.NDArray[np.float64] = np.arange(taps // 2 + 1) * (sample_rate / taps)
-    return bins
+    bins: npt.NDArray[np.float64] = np.arange(taps // 2 + 1, dtype=np.float64)
+    return bins * np.float64(sample_rate / taps)
 
 
 def white_rows(generators: Any, samples: int, sample_rate: float) -> npt.NDArray[np.float64]:
@@ -71,7 +71,8 @@ def shape_tensors(white: torch.Tensor, gains: torch.Tensor) -> torch.Tensor:
     responses = torch.fft.irfft(gains, n=taps).roll(taps // 2, dims=-1) * window
     size = scipy.fft.next_fast_len(white.shape[-1], real=True)
     spectrum = torch.fft.rfft(white, n=size) * torch.fft.rfft(responses, n=size)
-    return torch.fft.irfft(spectrum, n=size)[:, taps - 1 : white.shape[-1]]
+    shaped: torch.Tensor = torch.fft.irfft(spectrum, n=size)[:, taps - 1 : white.shape[-1]]
+    return shaped
 
 
 def _window(taps: int) -> npt.NDArray[np.float64]:
