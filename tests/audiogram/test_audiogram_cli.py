@@ -292,6 +292,12 @@ def test_an_unwritable_figure_exits_with_1(tmp_path, capsys):
     assert "cannot write" in capsys.readouterr().err
 
 
+def test_a_missing_extra_is_named(tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    assert run("plot", "hfloss", "-o", tmp_path / "a.png") == 1
+    assert capsys.readouterr().err == "error: this needs matplotlib; pip install 'audiogram[plot]'.\n"
+
+
 def test_quiet_prints_nothing_and_debug_raises(clip, tmp_path, capsys):
     assert run("presets", "--quiet") == 0
     assert capsys.readouterr().out == ""

@@ -17,6 +17,8 @@ from audiogram.errors import AudiogramError, AudiogramWarning, InputError, Stopp
 
 __all__ = ["Progress", "check_stop", "configure", "run_app", "stop_on_signals"]
 
+# What a plain installation does not bring, and the extra that does.
+_EXTRAS = {"matplotlib": "plot", "datasets": "corpus", "pandas": "corpus", "pyarrow": "corpus", "torch": "torch"}
 _LEVELS = ("debug", "info", "warning", "error")
 _state: dict[str, bool] = {"debug": False, "quiet": False}
 _stop: dict[str, str | None] = {"signal": None}
@@ -83,6 +85,10 @@ def _exit_code(app: Callable[..., Any], arguments: list[str]) -> int:
     except Exception as error:  # nothing foresaw this one; whoever wants its traceback asks for it
         if _state["debug"]:
             raise
+        missing = (error.name or "").split(".")[0] if isinstance(error, ModuleNotFoundError) else ""
+        if missing in _EXTRAS:
+            print(f"error: this needs {missing}; pip install 'audiogram[{_EXTRAS[missing]}]'.", file=sys.stderr)  # noqa: T201
+            return 1
         said = next(iter(str(error).splitlines()), "")
         print(  # noqa: T201
             f"error: unexpected {type(error).__name__}: {said}\n"
