@@ -30,7 +30,7 @@ _PASS = {"cpu": 96, "cuda": 512}
 
 _ROUND = 64
 _LIMIT = 16
-"""The first pass reads `_ROUND` prefixes a clip and round, and at most `_LIMIT` times N."""
+"""The first pass reads `_ROUND` prefixes a clip and round (N where that is more) and ends after `_LIMIT` times N."""
 
 
 def word_scores(
@@ -68,7 +68,11 @@ def word_scores(
     """
     n_slots = len(prompt) + _pass_length(states)
     if candidates is not None:
-        n_slots += _LIMIT * candidates + candidates * lexicon.ends.shape[1] * (int(lexicon.depths.max()) + 1)
+        n_slots += (
+            (_LIMIT + 1) * candidates
+            + 2 * _ROUND
+            + candidates * lexicon.ends.shape[1] * (int(lexicon.depths.max()) + 1)
+        )
     layers = model.model.decoder.layers
     slot_bytes = 2 * len(layers) * states.shape[-1] * states.element_size()
     together = max(1, _CACHE_BYTES.get(states.device.type, _CACHE_BYTES["cpu"]) // (n_slots * slot_bytes))
@@ -186,7 +190,7 @@ class _Reading:
         """Find the best `n` words of each clip, best prefix first; returns which, `(clips, words)`."""
         totals = self.totals()
         width = max(_ROUND, n)
-        for _ in range(0, _LIMIT * n + _ROUND, width):
+        while len(self._tree) < _LIMIT * n + _ROUND:
             best = self._spellings(totals).max(-1)
             bound = np.partition(best, best.shape[1] - n, axis=1)[:, best.shape[1] - n] - np.log(6)
             unread = np.where((self._slot < 0) & ~np.isnan(totals), totals, -np.inf)

@@ -50,13 +50,14 @@ def parse_layers(layers: str | int | Sequence[int] | None, n_layers: int) -> tup
     """
     if layers is None:
         return ()
-    if layers == "all":
+    if isinstance(layers, str) and layers == "all":
         return tuple(range(n_layers + 1))
-    given: Sequence[Any] = [layers] if isinstance(layers, int) else layers
+    numbers: list[Any]
     if isinstance(layers, str):
-        given = [part.strip() for part in layers.split(",")]
-        given = [int(part) if part.isdecimal() else part for part in given]
-    numbers = list(given)
+        parts = [part.strip() for part in layers.split(",")]
+        numbers = [int(part) if part.isdecimal() else part for part in parts]
+    else:
+        numbers = [layers] if isinstance(layers, int) else list(layers)
     if not numbers or any(isinstance(i, bool) or not isinstance(i, int | np.integer) for i in numbers):
         raise InputError(f"layers {layers!r}: give 'all' or numbers from 0 to {n_layers}, e.g. '1,{n_layers}'.")
     wrong = [int(i) for i in numbers if not 0 <= i <= n_layers]
