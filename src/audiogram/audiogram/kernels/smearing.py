@@ -104,32 +104,32 @@ def smear(x: Array, matrix: Array, frame: int) -> npt.NDArray[np.float64]:
     ndarray of float64, shape (rows, samples)
         Every frame with the smeared magnitudes and its own phases; the bin at half the sampling rate is dropped.
     """
-    rows, samples = x.shape
-    window, hop, per_row = window_of(frame), frame // OVERLAP, frame_count(samples, frame)
+    (rows, samples), hop = x.shape, frame // OVERLAP
+    window, per_row = window_of(frame), frame_count(samples, frame)
     out = np.zeros((rows, samples))
     frames = np.zeros((_BLOCK, 2 * frame))
     power = np.empty((_BLOCK, frame), matrix.dtype)
-    total = rows * per_row
-    for first in range(0, total, _BLOCK):
-        count = min(_BLOCK, total - first)
-        _cut(x, window, hop, per_row, first, count, frames)
-        spectra = scipy.fft.rfft(frames[:count])
-        _power(spectra, power)
-        _shape(spectra, power, power[:count] @ matrix.T)
-        back = scipy.fft.irfft(spectra, 2 * frame, overwrite_x=True)
-        _overlap_add(back, window, hop, per_row, first, count, out)
+    for row in range(rows):  # blocks end where rows do: a row's bytes do not depend on the batch that it is in
+        for first in range(0, per_row, _BLOCK):
+            count = min(_BLOCK, per_row - first)
+            _cut(x[row], window, hop, first, frames[:count])
+            spectra = scipy.fft.rfft(frames[:count])
+            _power(spectra, power)
+            _shape(spectra, power, power[:count] @ matrix.T)
+            back = scipy.fft.irfft(spectra, 2 * frame, overwrite_x=True)
+            _overlap_add(back, window, hop, first, out[row])
     return out
 
 
 @compiled
-def _cut(x: Array, window: Array, hop: int, per_row: int, first: int, count: int, out: Array) -> None:
-    """Windowed frames `first` to `first + count - 1` of all rows into the first halves of `out`."""
-    size, samples = window.size, x.shape[1]
-    for i in range(count):
-        row, start = (first + i) // per_row, (first + i) % per_row * hop - (size - hop)
+def _cut(x: Array, window: Array, hop: int, first: int, out: Array) -> None:
+    """Windowed frames of `x` (samples,), from number `first` on, into the first halves of `out`."""
+    size, samples = window.size, x.size
+    for i in range(len(out)):
+        start = (first + i) * hop - (size - hop)
         low = max(0, -start)
         high = max(low, min(size, samples - start))
-        target, source, shape = out[i, low:high], x[row, start + low : start + high], window[low:high]
+        target, source, shape = out[i, low:high], x[start + low : start + high], window[low:high]
         out[i, :low] = 0
         out[i, high:size] = 0
         for j in range(target.size):
@@ -159,13 +159,13 @@ def _shape(spectra: Array, power: Array, smeared: Array) -> None:
 
 
 @compiled
-def _overlap_add(frames: Array, window: Array, hop: int, per_row: int, first: int, count: int, out: Array) -> None:
-    """Add windowed frames onto the rows that they come from."""
-    size, samples = window.size, out.shape[1]
-    for i in range(count):
-        row, start = (first + i) // per_row, (first + i) % per_row * hop - (size - hop)
+def _overlap_add(frames: Array, window: Array, hop: int, first: int, out: Array) -> None:
+    """Add frames, windowed, onto `out` (samples,) where `_cut` took them from."""
+    size, samples = window.size, out.size
+    for i in range(len(frames)):
+        start = (first + i) * hop - (size - hop)
         low = max(0, -start)
         high = max(low, min(size, samples - start))
-        target, source, shape = out[row, start + low : start + high], frames[i, low:high], window[low:high]
+        target, source, shape = out[start + low : start + high], frames[i, low:high], window[low:high]
         for j in range(target.size):
             target[j] += source[j] * shape[j]
