@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -10,11 +11,13 @@ import numpy as np
 import pytest
 import torch
 
+from audiogram.errors import InputError
 from whisperprobe.features import log_mel
 from whisperprobe.probing import head
 from whisperprobe.probing.decode import encode, greedy_decode
 from whisperprobe.probing.packing import GREEDY, pack
 from whisperprobe.probing.probe import Probe
+from whisperprobe.training.tokenizer import train_tokenizer
 
 _spec = spec_from_file_location("naive_probe", Path(__file__).with_name("naive_probe.py"))
 naive_probe = module_from_spec(_spec)
@@ -233,3 +236,66 @@ def test_half_precision_is_measured_in_float32():
     exact = log_p[np.arange(len(tokens)), tokens["token_id"]]
     assert np.abs(exact - tokens["log_probability"]).max() < 1e-5  # bfloat16 logits would be off by 1e-2
     assert np.abs(-(np.exp(log_p) * log_p).sum(1) - tokens["entropy"]).max() < 1e-5
+
+
+@pytest.fixture(scope="module")
+def bilingual():
+    """A random model that knows two languages and both tasks."""
+    tokenizer = train_tokenizer(WORDS * 3, 420, languages=("en", "de"))
+    model, tokenizer = naive_probe.tiny_whisper(WORDS, tokenizer=tokenizer)
+    vocab = tokenizer.get_vocab()
+    model.generation_config.lang_to_id = {f"<|{code}|>": vocab[f"<|{code}|>"] for code in ("en", "de")}
+    return model, tokenizer
+
+
+@pytest.mark.parametrize(("language", "task"), [("en", "translate"), ("de", "transcribe"), ("german", "translate")])
+def test_languages_and_tasks_are_those_of_generate(bilingual, language, task):
+    model, tokenizer = bilingual
+    probe = Probe(model, tokenizer, language=language, task=task, max_new_tokens=5)
+    code = "de" if language == "german" else language
+    assert tokenizer.convert_ids_to_tokens(probe.prompt) == [
+        "<|startoftranscript|>", f"<|{code}|>", f"<|{task}|>", "<|notimestamps|>",
+    ]  # fmt: skip
+    assert probe.describe()["language"] == code
+    assert probe.describe()["task"] == task
+    clips = sounds(6)
+    tokens = probe(clips, n_best=1, lexicon=WORDS)
+    with torch.no_grad():
+        generated = model.generate(
+            input_features=log_mel(clips, model).double(), language=code, task=task, max_new_tokens=5, do_sample=False
+        ).tolist()
+    default = Probe(model, tokenizer, max_new_tokens=5)(clips, lexicon=WORDS)
+    for i, row in enumerate(generated):
+        text = row[len(probe.prompt) :] if row[: len(probe.prompt)] == probe.prompt else row
+        ours = tokens.tokens[tokens.tokens["clip_id"] == str(i)]["token_id"].tolist()
+        assert ours == text[: len(ours)]
+        assert tokens.alternatives["token_ids"][i] == " ".join(map(str, ours))
+    # the prompt reaches every word of a lexicon
+    assert (tokens.clips["lexicon_entropy"] - default.clips["lexicon_entropy"]).abs().min() > 1e-6
+
+
+def test_an_english_only_model_is_decoded_as_generate_does(bilingual):
+    model, tokenizer = bilingual
+    kept = model.generation_config
+    model.generation_config = copy.deepcopy(kept)
+    settings = model.generation_config
+    settings.is_multilingual = False
+    del settings.lang_to_id, settings.task_to_id
+    try:
+        probe = Probe(model, tokenizer, max_new_tokens=5)
+        assert tokenizer.convert_ids_to_tokens(probe.prompt) == ["<|startoftranscript|>", "<|notimestamps|>"]
+        clips = sounds(7)
+        run = probe(clips, ["fish"] * 5, n_best=1, lexicon=["fish", "ship"], layers="all")
+        with torch.no_grad():
+            generated = model.generate(
+                input_features=log_mel(clips, model).double(), max_new_tokens=5, do_sample=False
+            ).tolist()
+        for i, row in enumerate(generated):
+            text = row[len(probe.prompt) :] if row[: len(probe.prompt)] == probe.prompt else row
+            assert list(map(int, run.alternatives["token_ids"][i].split())) == text[: run.alternatives["n_tokens"][i]]
+        own = run.competitors[run.competitors["word"] == "fish"]["log_probability"].to_numpy()
+        assert np.abs(own - run.clips["word_log_probability"]).max() < 1e-10
+        with pytest.raises(InputError, match="English-only"):
+            Probe(model, tokenizer, language="de")
+    finally:
+        model.generation_config = kept
