@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from audiogram import Audiogram, Condition, apply_conditions, get_filter, list_filters
+from audiogram import Audiogram, Condition, apply_conditions, get_filter
 from audiogram.errors import AudiogramWarning, InputError
 from audiogram.filters import conformance
 from audiogram.filters.attenuation import Attenuation
@@ -20,16 +20,11 @@ RATE = 16_000
 HZ = (250, 500, 1000, 2000, 4000, 8000)
 BONE = Audiogram(HZ[1:5], [5, 10, 30, 45])
 MIXED = Audiogram(HZ, [40, 40, 45, 60, 80, 90], bone=BONE)
-INSTALLED = {info.name for info in list_filters() if info.distribution == "audiogram"}
 COCHLEAE = [
     pytest.param({"cochlear": None}, id="none"),
     pytest.param({"cochlear": "attenuation", "cochlear_options": {"n_fft": 1024}}, id="options"),
     pytest.param({"interpolation": "erb"}, id="erb"),
-    *(
-        pytest.param({"cochlear": name}, id=name)
-        for name in ("threshold_noise", "smearing", "recruitment", "msbg")
-        if name in INSTALLED
-    ),
+    *(pytest.param({"cochlear": name}, id=name) for name in ("threshold_noise", "smearing", "recruitment", "msbg")),
 ]
 
 
@@ -112,6 +107,26 @@ def test_the_cochlea_hears_the_attenuated_sound_at_its_level():
     # so the ratio of a sound to the floor is that of the air thresholds
     whole = ThresholdNoise(replace(ear, bone=None), sample_rate=RATE, level=90.0, seed=4)
     np.testing.assert_allclose(100 * one(x, keys=["a", "b"]), whole(x, keys=["a", "b"]), atol=1e-9)
+
+
+def test_a_conductive_loss_does_not_recruit_and_a_cochlear_one_does():
+    hz = (250, 1000, 8000)
+    cases = {
+        "conductive": Audiogram(hz, [50] * 3, bone=Audiogram(hz, [0] * 3)),
+        "cochlear": Audiogram(hz, [50] * 3, bone=Audiogram(hz, [50] * 3)),
+        "mixed": Audiogram(hz, [50] * 3, bone=Audiogram(hz, [25] * 3)),
+    }
+    growth = {}
+    for name, ear in cases.items():
+        soft, loud = (
+            tone_gain(Conductive(ear, sample_rate=RATE, cochlear="recruitment", level=level), 1000)
+            for level in (60.0, 90.0)
+        )
+        growth[name] = loud - soft
+    assert growth["conductive"] == pytest.approx(0, abs=0.1)
+    # a cochlea of H dB HL catches up at 105: H / (105 - H) dB more of output for every dB of input
+    assert growth["cochlear"] == pytest.approx(30 * 50 / 55, abs=1)
+    assert growth["mixed"] == pytest.approx(30 * 25 / 80, abs=1)
 
 
 def test_flags_are_those_of_the_cochlea():
