@@ -254,7 +254,8 @@ def _versions(condition: Condition | None) -> dict[str, str]:
     }
     if condition is not None:
         plugin = condition.versions()
-        out[str(plugin["distribution"])] = str(plugin["version"])
+        for one in (plugin, *plugin.get("parts", {}).values()):
+            out[str(one["distribution"])] = str(one["version"])
     return out
 
 

@@ -90,5 +90,6 @@ def versions(hearing: Condition | None) -> dict[str, str]:
     found = {name: importlib.metadata.version(name) for name in names}
     if hearing is not None:
         plugin = hearing.versions()
-        found[plugin["distribution"]] = plugin["version"]
+        for one in (plugin, *plugin.get("parts", {}).values()):
+            found[one["distribution"]] = one["version"]
     return found
