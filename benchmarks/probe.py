@@ -42,8 +42,7 @@ import transformers
 from audiogram import sound
 from audiogram.corpus import writer
 from whisperprobe.features import log_mel
-from whisperprobe.probing import probe as probing
-from whisperprobe.probing import tables
+from whisperprobe.probing import measuring, tables
 from whisperprobe.probing.corpus import probe_corpus
 from whisperprobe.probing.probe import Probe
 
@@ -84,6 +83,7 @@ SHAPES = {
     "trial": Shape(64, 2, 2, 2, positions=100),
     "trial-wide": Shape(1280, 1, 1, 20, positions=100),
     "tiny": Shape(384, 4, 4, 6),
+    "tiny-2s": Shape(384, 4, 4, 6, positions=100),
     "base": Shape(512, 6, 6, 8),
     "small": Shape(768, 12, 12, 12),
     "large-v3": Shape(1280, 32, 32, 20, mels=128),
@@ -111,7 +111,9 @@ def make_probe(shape: Shape, tokenizer: Any, device: str, dtype: torch.dtype, ne
     settings.lang_to_id = {"<|en|>": vocab["<|en|>"]}
     settings.task_to_id = {name: vocab[f"<|{name}|>"] for name in ("transcribe", "translate")}
     settings.suppress_tokens, settings.begin_suppress_tokens = [end], None
-    return Probe(model, tokenizer, max_new_tokens=new_tokens)
+    # a checkpoint from disk brings its hash along; that of weights in memory would be made anew for every run
+    source = {"model": f"random, {shape}", "model_sha256": "", "tokenizer_sha256": ""}
+    return Probe(model, tokenizer, max_new_tokens=new_tokens, source=source)
 
 
 class Bench:
@@ -142,7 +144,7 @@ class Bench:
     def everything(self) -> None:
         """Probe the clips from features that are there, to tables in memory."""
         for own in self.batches():
-            with replaced(probing, "log_mel", lambda *a, own=own, **k: self.features[own]):
+            with replaced(measuring, "log_mel", lambda *a, own=own, **k: self.features[own]):
                 self.probe.batch(self.ids[own], self.clips[own], self.texts[own], top_k=TOP_K)
 
     def generate(self) -> None:
@@ -212,11 +214,11 @@ def spread(values: list[float], digits: int = 2) -> str:
 
 
 STEPS = {
-    "features": [(probing, "log_mel")],
-    "encode": [(probing, "encode")],
-    "decode": [(probing, "greedy_decode")],
-    "packed pass": [(probing, "pack"), (probing, "hidden_states")],
-    "score": [(probing, "score"), (probing, "pool_greedy"), (probing, "pool_words")],
+    "features": [(measuring, "log_mel")],
+    "encode": [(measuring, "encode")],
+    "decode": [(measuring, "greedy_decode")],
+    "packed pass": [(measuring, "pack"), (measuring, "hidden_states")],
+    "score": [(measuring, "score"), (measuring, "pool_greedy"), (measuring, "pool_words")],
     "tables": [(tables, "tokens_table"), (tables, "clips_table"), (tables, "ground_truth_table")],
     "write": [(writer.PartWriter, "add"), (writer.PartWriter, "add_vectors"), (writer.PartWriter, "commit")],
 }

@@ -6,6 +6,7 @@ and every number of `whisperprobe.measures` is taken from them there. Nothing is
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -117,72 +118,88 @@ def score(
     rows, n_clips = packed.rows, len(packed.input_ids)
     device = head.embedding.device
     h = at_least_float32(hidden).to(head.embedding.dtype)
-    n_rows, n_targets = len(rows), len(targets.row)
-    pair_state = np.concatenate([rows.state, rows.state[targets.row]])
-    pair_token = np.concatenate([rows.token_id, targets.token_id])
-    order = np.argsort(pair_state, kind="stable")
-    sorted_state = pair_state[order]
+    of_rows = _Lookup(rows.state, rows.token_id, ("logit", "rank", "ties", "group_logit", "group_rank"))
+    of_targets = _Lookup(rows.state[targets.row], targets.token_id, ("logit", "rank"))
 
     k = min(top_k, head.embedding.shape[0])
     kept_states, kept_of = np.unique(rows.state[keep], return_inverse=True)
     per_state: dict[str, list[torch.Tensor]] = {}
-    per_pair: dict[str, list[torch.Tensor]] = {}
     top: list[tuple[torch.Tensor, torch.Tensor]] = []
-
-    def note(into: dict[str, list[torch.Tensor]], **values: torch.Tensor) -> None:
-        for name, value in values.items():
-            into.setdefault(name, []).append(value)
-
     for start, stop, z in logits_of(h, head):
         log_norm = measures.log_normaliser(z)
         density = measures.semantic_density(h[start:stop], head.embedding, logits=z, inverse=head.inverse_norms)
         by_group = group_logits(z, head)
-        note(
-            per_state,
-            entropy=measures.entropy(z, log_norm),
-            semantic_density=density,
-            log_word_end=measures.log_mass(z, head.word_ends, log_norm),
-            normalised_entropy=measures.entropy(by_group, log_norm),
-            log_norm=log_norm,
-            log_processed=_log_processed(z, max(0, min(stop, n_clips) - start), head, log_norm),
-        )
+        for name, value in {
+            "entropy": measures.entropy(z, log_norm),
+            "semantic_density": density,
+            "log_word_end": measures.log_mass(z, head.word_ends, log_norm),
+            "normalised_entropy": measures.entropy(by_group, log_norm),
+            "log_norm": log_norm,
+            "log_processed": _log_processed(z, max(0, min(stop, n_clips) - start), head, log_norm),
+        }.items():
+            per_state.setdefault(name, []).append(value)
         low, high = np.searchsorted(kept_states, [start, stop])
         if k and high > low:
             wanted = torch.from_numpy(kept_states[low:high] - start).to(device)
             best = z[wanted].topk(k, dim=-1)
             top.append((best.indices, best.values - log_norm[wanted, None]))
-        low, high = np.searchsorted(sorted_state, [start, stop])
-        at = torch.from_numpy(sorted_state[low:high] - start).to(device)
-        token = torch.from_numpy(pair_token[order[low:high]]).to(device)
-        for a, b in chunks(len(at), head.embedding, PIECE_BYTES):
-            z_at = z[at[a:b]]
-            group = head.groups[token[a:b]]
-            grouped_at = by_group[at[a:b]]
-            note(
-                per_pair,
-                logit=z_at.gather(1, token[a:b, None])[:, 0],
-                rank=measures.rank(z_at, token[a:b]),
-                ties=measures.ties(z_at, token[a:b]),
+        for at, token in of_rows.within(start, stop, head):
+            z_at, group, grouped_at = z[at], head.groups[token], by_group[at]
+            of_rows.note(
+                logit=z_at.gather(1, token[:, None])[:, 0],
+                rank=measures.rank(z_at, token),
+                ties=measures.ties(z_at, token),
                 group_logit=grouped_at.gather(1, group[:, None])[:, 0],
                 group_rank=measures.rank(grouped_at, group),
             )
+        for at, token in of_targets.within(start, stop, head):
+            z_at = z[at]
+            of_targets.note(logit=z_at.gather(1, token[:, None])[:, 0], rank=measures.rank(z_at, token))
 
     states = {name: torch.cat(parts).cpu().numpy() for name, parts in per_state.items()}
-    inverse = np.empty(len(order), dtype=np.int64)
-    inverse[order] = np.arange(len(order))
-    pairs = {name: torch.cat(parts).cpu().numpy()[inverse] for name, parts in per_pair.items()}
-    if not pairs:
-        pairs = {name: np.empty(0) for name in ("logit", "rank", "ties", "group_logit", "group_rank")}
-    similarity = _similarities(h, packed, targets, head)
     out = Scores(
-        _row_columns(packed, head, states, {name: x[:n_rows] for name, x in pairs.items()}),
-        _target_columns(states["log_norm"], pair_state[n_rows:], {n: x[n_rows:] for n, x in pairs.items()}, similarity)
-        if n_targets
-        else {name: np.empty(0) for name in ("rank", "probability", "cosine_similarity", "correlation")},
+        _row_columns(packed, head, states, of_rows.columns()),
+        _target_columns(
+            states["log_norm"], of_targets.state, of_targets.columns(), _similarities(h, packed, targets, head)
+        ),
         kept=keep,
     )
     out.vectors = _vectors(h, top, kept_states, kept_of, k)
     return out
+
+
+class _Lookup:
+    """Tokens to be looked up under states, in whatever order; the states come by once, ascending."""
+
+    def __init__(self, state: np.ndarray, token: np.ndarray, names: Sequence[str]) -> None:
+        self.state = state
+        self._order = np.argsort(state, kind="stable")
+        self._state, self._token = state[self._order], token[self._order]
+        self._found: dict[str, list[torch.Tensor]] = {name: [] for name in names}
+
+    def within(self, start: int, stop: int, head: Head) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """Yield (state less `start`, token) of those that fall to these states, in pieces."""
+        low, high = np.searchsorted(self._state, [start, stop])
+        device = head.embedding.device
+        at = torch.from_numpy(self._state[low:high] - start).to(device)
+        token = torch.from_numpy(self._token[low:high]).to(device)
+        for a, b in chunks(len(at), head.embedding, PIECE_BYTES):
+            yield at[a:b], token[a:b]
+
+    def note(self, **values: torch.Tensor) -> None:
+        """Keep what was found."""
+        for name, value in values.items():
+            self._found[name].append(value)
+
+    def columns(self) -> dict[str, np.ndarray]:
+        """What was found, in the order that was given."""
+        out = {name: np.empty(len(self._order)) for name in self._found}
+        for name, parts in self._found.items():
+            if parts:
+                found = torch.cat(parts).cpu().numpy()
+                out[name] = np.empty_like(found)
+                out[name][self._order] = found
+        return out
 
 
 def _log_processed(z: torch.Tensor, n_begin: int, head: Head, log_norm: torch.Tensor) -> torch.Tensor:
