@@ -65,7 +65,7 @@ def copied(tmp_path):
 
 FILTER = (
     "import numpy, audiogram; from audiogram.filters.attenuation import Attenuation\n"
-    "y = Attenuation(audiogram.preset('hfloss'), sample_rate=16000)(numpy.ones(3000))\n"
+    "y = Attenuation(audiogram.preset('hfloss'), sample_rate=16000, n_fft=256, hop_length=64)(numpy.ones(300))\n"
     "from audiogram.kernels import stft_frames as k\n"
     "print(audiogram.__file__, sum(k.cut_pairs.stats.cache_hits.values()), y.sum())"
 )

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from audiogram.hearing_by_age import iso7029
     from audiogram.intelligibility import matched
     from audiogram.interchange import read_json, write_json
+    from audiogram.kernels.threads import get_threads, set_threads
     from audiogram.listener import Listener
     from audiogram.listening import Condition, apply_conditions, condition, conditions
     from audiogram.plotting import plot_audiogram
@@ -43,6 +44,7 @@ __all__ = [
     "from_fhir",
     "from_table",
     "get_filter",
+    "get_threads",
     "iso7029",
     "list_filters",
     "mask_corpus",
@@ -58,6 +60,7 @@ __all__ = [
     "read",
     "read_json",
     "resample",
+    "set_threads",
     "to_fhir",
     "to_table",
     "write",
@@ -77,6 +80,7 @@ __getattr__, __dir__ = lazy_names(
         "intelligibility": ["matched"],
         "interchange": ["read_json", "write_json"],
         "listener": ["Listener"],
+        "kernels.threads": ["get_threads", "set_threads"],
         "listening": ["Condition", "apply_conditions", "condition", "conditions"],
         "sampling": ["random_audiogram", "random_audiograms"],
         "plotting": ["plot_audiogram"],

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from audiogram.errors import InputError, unknown_name
-from audiogram.filters.base import DifferentiableFilter, working_dtype
+from audiogram.filters.base import DifferentiableFilter, as_rows, working_dtype
 from audiogram.filters.protocol import check_sound, is_tensor, row_ears
 from audiogram.thresholds import Audiogram, Interpolation
 
@@ -174,8 +174,7 @@ def _flat_gains(one: Attenuation) -> npt.NDArray[np.float64]:
 
 
 def _arrays(filters: Sequence[Attenuation], x: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    dtype = working_dtype(x)
-    rows = np.ascontiguousarray(x, dtype).reshape(-1, x.shape[-1])
+    rows, dtype = as_rows(x), working_dtype(x)
     ears = {one._given: row_ears(x, one._given) for one in filters}
     out = np.empty((len(filters), *rows.shape), dtype)
     for i, one in enumerate(filters):
@@ -192,7 +191,7 @@ def _arrays(filters: Sequence[Attenuation], x: npt.NDArray[Any]) -> npt.NDArray[
         gains = np.empty((len(members), widest, n_fft))
         for j, i in enumerate(members):
             gains[j] = filters[i]._spread_gains
-        stft_gains(rows, gains, which, n_fft, hop, [out[i] for i in members])
+        stft_gains(rows, gains, which, n_fft, hop, out, members)
     return out.reshape(len(filters), *x.shape).astype(x.dtype, copy=False)
 
 

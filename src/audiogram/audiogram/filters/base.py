@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from audiogram.filters.differentiable import FilterModule
 
-__all__ = ["DifferentiableFilter", "working_dtype"]
+__all__ = ["DifferentiableFilter", "as_rows", "working_dtype"]
 
 
 class DifferentiableFilter:
@@ -133,6 +133,12 @@ class DifferentiableFilter:
             with torch.inference_mode(False):  # a tensor made in inference mode could not take part in training later
                 self._tensors[key] = torch.as_tensor(values, dtype=exact_dtype(x.device), device=x.device)
         return self._tensors[key]
+
+
+def as_rows(x: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Sound (..., samples) as a contiguous, writeable array (rows, samples): Numba compiles loops anew for others."""
+    rows = np.ascontiguousarray(x, working_dtype(x)).reshape(-1, x.shape[-1])
+    return rows if rows.flags.writeable else rows.copy()
 
 
 def working_dtype(x: Any) -> Any:

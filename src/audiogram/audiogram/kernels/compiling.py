@@ -7,7 +7,7 @@ from typing import Any, TypeVar, cast
 
 import numba
 
-__all__ = ["compiled", "compiled_reordering", "inlined"]
+__all__ = ["compiled", "compiled_reordering"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -31,8 +31,3 @@ def _compile(function: F, **options: Any) -> F:
     except RuntimeError:  # numba: "no locator available for file", i.e. nowhere to keep the code
         result = numba.njit(nogil=True, **options)(function)
     return cast(F, result)
-
-
-def inlined(function: F) -> F:
-    """As `compiled`, for what is always compiled into its callers, where constants that they pass stay constants."""
-    return _compile(function, forceinline=True)
