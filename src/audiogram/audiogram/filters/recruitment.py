@@ -295,13 +295,16 @@ def _on_rows(filters: Sequence[Recruitment], ears: Sequence[npt.NDArray[np.int64
 
     out = np.empty((len(filters), *rows.shape), rows.dtype)
     out[:] = rows
-    changes = np.stack([one._rule.exponents.any(axis=1)[own] for one, own in zip(filters, ears, strict=True)])
-    some = np.flatnonzero(changes.any(axis=0))
-    which = [i for i, any_row in enumerate(changes.any(axis=1)) if any_row]
+    changes = np.zeros((len(filters), len(rows)), np.bool_)
+    for i, (one, own) in enumerate(zip(filters, ears, strict=True)):
+        lossy: Array = np.any(one._rule.exponents > 0, axis=1)
+        changes[i] = lossy[own]
+    some = np.flatnonzero(np.any(changes, axis=0))
+    which = [i for i in range(len(filters)) if changes[i].any()]
     if which:
-        rules, own = [filters[i]._rule for i in which], [ears[i][some] for i in which]
-        done = expand(rows[some], rules, own, filters[0].channels, flat=True)
-        for i, one in zip(which, done, strict=True):
+        rules, whose = [filters[i]._rule for i in which], [ears[i][some] for i in which]
+        done = expand(rows[some], rules, whose, filters[0].channels, flat=True)
+        for i, changed in zip(which, done, strict=True):
             heard = changes[i, some]
-            out[i, some[heard]] = one[heard]
+            out[i, some[heard]] = changed[heard]
     return out

@@ -24,7 +24,6 @@ Array = npt.NDArray[Any]
 
 FLOOR = 1e-10
 """The smallest envelope re the catch-up amplitude that gains are made from: 200 dB below it all is lost."""
-_BLOCK_SAMPLES = 1 << 21  # of rows that are worked on at once: bounds the memory for envelopes and gains
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,41 +68,32 @@ def expand(
     samples, sizes = rows.shape[1], layout(bank, rows.shape[1])
     out = np.empty((len(rules), *rows.shape), rows.dtype)
     advances, kernel = bank.advances.astype(np.uint64), equaliser(bank, flat)
-    at_once = max(1, _BLOCK_SAMPLES // samples)
+    response = np.ascontiguousarray(smoothing(bank, sizes.transform).T)
     x = np.zeros(sizes.frames * bank.hop + sizes.lead)
+    envelopes = np.empty((sizes.frames + 1, len(bank)))
+    gains = np.empty((len(rules), *envelopes.shape))
     sums = np.zeros((len(rules), bank.reach - sizes.lead + sizes.frames * bank.hop))
-    for first in range(0, len(rows), at_once):
-        block = slice(first, min(first + at_once, len(rows)))
-        envelopes = np.empty((block.stop - first, sizes.frames + 1, len(bank)))
-        for row, envelope in zip(rows[block], envelopes, strict=True):
-            x[sizes.lead : sizes.lead + samples] = row
-            channel_envelopes(x, advances, workspace(bank), bank.first_high, bank.hop, envelope)
-        envelopes = _smoothed(envelopes, bank, sizes.transform)
-        gains = np.stack([_gains(envelopes, rule, which[block]) for rule, which in zip(rules, ears, strict=True)])
-        for i, row in enumerate(rows[block]):
-            x[sizes.lead : sizes.lead + samples] = row
-            late = sums[:, bank.reach - sizes.lead :]
-            expanded_sums(x, advances, workspace(bank), bank.first_high, bank.hop, gains[:, i], late)
-            _equalise(sums, kernel, out[:, first + i])
+    for i, row in enumerate(rows):  # one by one: what a row needs is small enough for the cache
+        x[sizes.lead : sizes.lead + samples] = row
+        channel_envelopes(x, advances, workspace(bank), bank.first_high, bank.hop, envelopes)
+        spectra = scipy.fft.rfft(envelopes, sizes.transform, axis=0)
+        spectra *= response
+        smooth = scipy.fft.irfft(spectra, sizes.transform, axis=0, overwrite_x=True)[: len(envelopes)]
+        for rule, which, gain in zip(rules, ears, gains, strict=True):
+            _gains(smooth, rule.exponents[which[i]], rule.catch_up[which[i]], gain)
+        late = sums[:, bank.reach - sizes.lead :]
+        expanded_sums(x, advances, workspace(bank), bank.first_high, bank.hop, gains, late)
+        _equalise(sums, kernel, out[:, i])
     return out
 
 
-def _smoothed(envelopes: Array, bank: Channels, transform: int) -> Array:
-    """Envelopes (rows, frames + 1, channels), smoothed along time."""
-    spectra = scipy.fft.rfft(envelopes, transform, axis=1, overwrite_x=True)
-    spectra *= smoothing(bank, transform).T
-    smooth: Array = scipy.fft.irfft(spectra, transform, axis=1, overwrite_x=True)[:, : envelopes.shape[1]]
-    return smooth
-
-
-def _gains(envelopes: Array, rule: Expansion, ears: npt.NDArray[np.int64]) -> Array:
-    """Gains of a rule, shape of `envelopes`."""
-    # the power by logarithm and exponential, which NumPy computes for several values at once
-    gains = envelopes / rule.catch_up[ears][:, None]
-    np.clip(gains, FLOOR, 1.0, out=gains)
-    np.log(gains, out=gains)
-    gains *= rule.exponents[ears][:, None]
-    return np.exp(gains, out=gains)
+def _gains(envelopes: Array, exponents: Array, catch_up: Array, out: Array) -> None:
+    """Gains of envelopes (frames + 1, channels) into `out`."""
+    np.divide(envelopes, catch_up, out=out)
+    np.clip(out, FLOOR, 1.0, out=out)
+    np.log(out, out=out)  # the power by logarithm and exponential, which NumPy computes for several values at once
+    out *= exponents
+    np.exp(out, out=out)
 
 
 def _equalise(sums: Array, kernel: Array, out: Array) -> None:

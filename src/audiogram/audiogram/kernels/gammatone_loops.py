@@ -25,14 +25,17 @@ _LANES = 4  # channels that a processor handles at once; unused ones have coeffi
 # Places in the array: output and states of the sections and of the high-pass (2 each), then the coefficients.
 _ROW = np.uint64(WIDTH)
 _S1, _S2, _S3, _S4, _S5, _S6, _S7, _S8, _S9, _S10 = (np.uint64(i) * _ROW for i in range(1, 11))
-_FIRST0, _FIRST1, _ZERO, _POLE0, _POLE1, _HIGH_GAIN, _HIGH0, _HIGH1 = (np.uint64(i) * _ROW for i in range(11, 19))
+_FIRST0, _FIRST1, _ZERO, _POLE0, _POLE1 = (np.uint64(i) * _ROW for i in range(11, 16))
+_HIGH0, _HIGH1, _HIGH2, _HIGH_POLE0, _HIGH_POLE1 = (np.uint64(i) * _ROW for i in range(16, 21))
 _STATES = 11 * WIDTH
 _NOTHING = 1e-100  # far below any sound, far above the numbers that processors are slow with
 
 
 def workspace(bank: Any) -> np.ndarray[Any, np.dtype[np.float64]]:
     """The array that the loops work in, with the bank's coefficients and all states 0."""
-    values = (*bank.first, bank.zero, *bank.pole, bank.high_gain, *bank.high_pole)
+    high = np.arange(len(bank)) >= bank.first_high
+    numerator = np.where(high, bank.high_gain * np.array([[1], [-2], [1]]), np.array([[1], [0], [0]]))
+    values = (*bank.first, bank.zero, *bank.pole, *numerator, *bank.high_pole)
     room = np.zeros((11 + len(values), WIDTH))
     room[11:, : len(bank)] = values
     return room.reshape(-1)
@@ -47,7 +50,8 @@ def _lanes(channels: int) -> Any:
 @compiled_reordering
 def _filter_hop(x: Array, advances: Array, room: Array, first_high: int, z: Array) -> None:
     """All channels for the next samples of `x`, as many as `z` (samples, WIDTH) has rows."""
-    channels, lanes, high = np.uint64(len(advances)), _lanes(len(advances)), np.uint64(first_high)
+    channels, lanes = np.uint64(len(advances)), _lanes(len(advances))
+    high = np.uint64(first_high // _LANES * _LANES)
     for t in range(len(z)):
         here, out = x[t:], z[t]
         for c in range(channels):
@@ -69,10 +73,10 @@ def _filter_hop(x: Array, advances: Array, room: Array, first_high: int, z: Arra
             room[_S8 + c] = -p1 * v4
             room[c] = v4
         for c in range(high, lanes):
-            v = room[_HIGH_GAIN + c] * room[c]
-            w = v + room[_S9 + c]
-            room[_S9 + c] = room[_S10 + c] - 2 * v - room[_HIGH0 + c] * w
-            room[_S10 + c] = v - room[_HIGH1 + c] * w
+            v = room[c]
+            w = room[_HIGH0 + c] * v + room[_S9 + c]
+            room[_S9 + c] = room[_S10 + c] + room[_HIGH1 + c] * v - room[_HIGH_POLE0 + c] * w
+            room[_S10 + c] = room[_HIGH2 + c] * v - room[_HIGH_POLE1 + c] * w
             room[c] = w
         for c in range(lanes):
             out[c] = room[c]
@@ -89,16 +93,16 @@ def channel_envelopes(x: Array, advances: Array, room: Array, first_high: int, h
     (frames + 1, channels).
     """
     lanes = _lanes(len(advances))
-    z, rising, falling = np.zeros((hop, WIDTH)), np.zeros(WIDTH), np.zeros(WIDTH)
-    before = np.zeros(WIDTH)
+    z = np.zeros((hop + -hop % 4, WIDTH))  # rows of 0 so that four can be taken at once
+    rising, falling, before = np.zeros(WIDTH), np.zeros(WIDTH), np.zeros(WIDTH)
     for frame in range(len(out) - 1):
-        _filter_hop(x[frame * hop :], advances, room, first_high, z)
-        for t in range(hop):
-            share, here = t / hop, z[t]
+        _filter_hop(x[frame * hop :], advances, room, first_high, z[:hop])
+        for t in range(0, hop, 4):
+            z0, z1, z2, z3 = z[t], z[t + 1], z[t + 2], z[t + 3]
             for c in range(lanes):
-                magnitude = abs(here[c])
-                falling[c] += magnitude
-                rising[c] += share * magnitude
+                m0, m1, m2, m3 = abs(z0[c]), abs(z1[c]), abs(z2[c]), abs(z3[c])
+                falling[c] += (m0 + m1) + (m2 + m3)
+                rising[c] += (t * m0 + (t + 1) * m1 + (t + 2) * m2 + (t + 3) * m3) / hop
         target = out[frame]
         for c in range(len(target)):
             target[c] = (before[c] + falling[c] - rising[c]) / hop
@@ -118,16 +122,23 @@ def expanded_sums(x: Array, advances: Array, room: Array, first_high: int, hop: 
     (sets, frames * hop).
     """
     lanes = _lanes(len(advances))
-    z, start, change = np.zeros((hop, WIDTH)), np.zeros(WIDTH), np.zeros(WIDTH)
+    z, sums = np.zeros((hop + -hop % 4, WIDTH)), np.zeros(hop + -hop % 4)  # in steps of four, as above
+    start, change = np.zeros(WIDTH), np.zeros(WIDTH)
     for frame in range(gains.shape[1] - 1):
-        _filter_hop(x[frame * hop :], advances, room, first_high, z)
+        _filter_hop(x[frame * hop :], advances, room, first_high, z[:hop])
         for i in range(len(gains)):
             one, two, target = gains[i, frame], gains[i, frame + 1], out[i, frame * hop :]
             for c in range(len(one)):
                 start[c] = one[c]
-                change[c] = two[c] - one[c]
-            for t in range(hop):
-                share, here, total = t / hop, z[t], 0.0
+                change[c] = (two[c] - one[c]) / hop
+            for t in range(0, hop, 4):
+                z0, z1, z2, z3 = z[t], z[t + 1], z[t + 2], z[t + 3]
+                y0, y1, y2, y3 = 0.0, 0.0, 0.0, 0.0
                 for c in range(lanes):
-                    total += here[c] * (start[c] + share * change[c])
-                target[t] = total
+                    level, slope = start[c] + t * change[c], change[c]
+                    y0 += z0[c] * level
+                    y1 += z1[c] * (level + slope)
+                    y2 += z2[c] * (level + 2 * slope)
+                    y3 += z3[c] * (level + 3 * slope)
+                sums[t], sums[t + 1], sums[t + 2], sums[t + 3] = y0, y1, y2, y3
+            target[:hop] = sums[:hop]
