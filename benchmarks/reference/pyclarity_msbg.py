@@ -29,8 +29,6 @@ RATE = 44_100
 
 # Samples that its ear filters (each), its smearing and its last low-pass delay by.
 _EAR, _SMEARING, _LOW_PASS = 507, 192, 66
-# Zeros before the sound, so that its smearing frames lie where ours do: 507 + 5 is a multiple of their hop of 64.
-_LEAD = 5
 
 CENTRES = 1000.0 * 10 ** (np.arange(-16, 13) / 10)
 """Centre frequencies of the bands in Hz, 25 Hz to 16 kHz."""
@@ -85,7 +83,6 @@ def to_cochlea(x: Array, inverse: bool = False) -> Array:
 def smear(x: Array, loss: str) -> Array:
     """Smearing alone, for a loss that has some."""
     smearer = simulator(loss, 100.0).cochlea.smearer
-    # frames lie as in the whole chain, where the ear's filter comes before
     return smearer.smear(np.pad(x, (0, 1000)))[_SMEARING : _SMEARING + len(x)]
 
 
@@ -101,11 +98,11 @@ def _smearing_delay(cochlea: Cochlea) -> int:
 
 
 def _padded(x: Array) -> Array:
-    return np.pad(np.asarray(x, np.float64), (_LEAD, 2000))
+    return np.pad(np.asarray(x, np.float64), (0, 2000))
 
 
 def _cut(y: Array, samples: int, delay: int) -> Array:
-    return y[_LEAD + delay : _LEAD + delay + samples]
+    return y[delay : delay + samples]
 
 
 def band_levels(x: Array, level: float) -> Array:

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from audiogram import Audiogram, Condition, get_filter, preset
 from audiogram.errors import InputError
 from audiogram.filters.severity import severity_of, severity_of_average
-from audiogram.filters.smearing import BROADENING, Smearing, frame_of
-from audiogram.kernels.smearing import smearing_matrix
+from audiogram.filters.smearing import BROADENING, Smearing
+from audiogram.kernels.smearing_frames import frame_of, smearing_matrix
 from audiogram.kernels.torch_smearing import smear as torch_smear
 
 RATE = 16_000

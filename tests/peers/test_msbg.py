@@ -13,7 +13,7 @@ import pytest
 from audiogram import Audiogram, get_filter
 from audiogram.ear_transfer import ear_transfer
 from audiogram.filters.severity import severity_of
-from audiogram.kernels.smearing import smearing_matrix
+from audiogram.kernels.smearing_frames import smearing_matrix
 
 _path = Path(__file__).parents[2] / "benchmarks" / "reference" / "pyclarity_msbg.py"
 _spec = spec_from_file_location("pyclarity_msbg", _path)

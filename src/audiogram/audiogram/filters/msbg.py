@@ -15,8 +15,10 @@ from audiogram.errors import InputError, unknown_name
 from audiogram.filters.base import DifferentiableFilter, working_dtype
 from audiogram.filters.interpolating import interpolation_matrix
 from audiogram.filters.protocol import check_sound, is_tensor, row_ears
+from audiogram.filters.recruitment import CATCH_UP, check_max_loss, expansion_exponents, warn_of_limited_losses
 from audiogram.filters.severity import Severity, row_severities, severity_of
 from audiogram.filters.smearing import BROADENING, smear_array, smear_tensor
+from audiogram.kernels.smearing_frames import OVERLAP, frame_of
 from audiogram.levels import check_full_scale
 from audiogram.thresholds import Audiogram, Interpolation
 
@@ -35,7 +37,6 @@ _BANKS: dict[str, Literal["mild", "moderate", "severe"]] = {
 }
 # Seconds that sound rings before and after a clip inside the simulation; cut off there, it would click on its way back.
 _MARGIN = 0.06
-_CATCH_UP = 105.0  # dB SPL at which loudness has caught up
 # The low-pass at the end, designed at 44.1 kHz: its corner in Hz, its taps and its window.
 _RATE, _LOW_PASS_HZ, _LOW_PASS_TAPS, _LOW_PASS_KAISER = 44_100, 18_000.0, 133, 8.0
 
@@ -68,9 +69,8 @@ class Msbg(DifferentiableFilter):
     interpolation : {"linear", "log2", "erb"}, default "linear"
         Frequency scale on which thresholds are interpolated to the channels' centres, outermost ones held; the default
         is the simulator's.
-    max_loss : float or None, default 80
-        Thresholds above this many dB HL are taken for it, with a warning: at 105 dB HL the expansion is infinite. None
-        leaves thresholds below 105 as they are.
+    max_loss : float, default 80
+        Thresholds above this many dB HL count as this, above 0 and at most 104: the expansion is infinite at 105.
 
     Warns
     -----
@@ -109,9 +109,9 @@ class Msbg(DifferentiableFilter):
     >>> ear = Audiogram([500, 1000, 2000, 4000], [20, 30, 40, 50])
     >>> tone = np.sin(2 * np.pi * 1000 * np.arange(16_000) / 16_000)
     >>> soft, loud = (Msbg(ear, sample_rate=16_000, level=level)(tone)[4000:-4000] for level in (43, 103))
-    >>> # a loss of 30 dB for a soft tone of 40 dB SPL, of few for a loud one of 100 dB SPL
+    >>> # the loss of 30 dB at 40 and at 100 dB SPL
     >>> [round(float(20 * np.log10(tone.std() / y.std()))) for y in (soft, loud)]
-    [26, 2]
+    [27, 4]
     """
 
     linear: ClassVar[bool] = False
@@ -128,7 +128,7 @@ class Msbg(DifferentiableFilter):
         source: Source = "free_field",
         transfer: Design = "windowed",
         interpolation: Interpolation = "linear",
-        max_loss: float | None = 80.0,
+        max_loss: float = 80.0,
     ) -> None:
         super().__init__(audiogram, sample_rate=sample_rate)
         self.check_options(
@@ -136,7 +136,8 @@ class Msbg(DifferentiableFilter):
         )
         self.level = check_full_scale(level)
         self.severity, self.source, self.transfer = severity, source, transfer
-        self.interpolation, self.max_loss = interpolation, max_loss
+        self.interpolation, self.max_loss = interpolation, float(max_loss)
+        warn_of_limited_losses(self.ears, self.max_loss)
 
     @classmethod
     def check_options(
@@ -146,7 +147,7 @@ class Msbg(DifferentiableFilter):
         source: str = "free_field",
         transfer: str = "windowed",
         interpolation: str = "linear",
-        max_loss: float | None = 80.0,
+        max_loss: float = 80.0,
     ) -> None:
         """Raise `InputError` for options out of range."""
         for label, value, known in (
@@ -157,6 +158,7 @@ class Msbg(DifferentiableFilter):
         ):
             if value not in known:
                 raise unknown_name(label, value, known)
+        check_max_loss(max_loss)
 
     def __call__(self, x: Any) -> Any:
         """Filter `x` (..., samples); same shape, dtype and device."""
@@ -178,22 +180,30 @@ class Msbg(DifferentiableFilter):
         -------
         ndarray or Tensor, shape (filters, ..., samples)
         """
+        from audiogram.kernels.threads import in_row_blocks
+
         check_sound(x)
         if not filters:
             raise InputError("there is no filter to apply.")
         ears = [row_ears(x, one._given) for one in filters]
-        if not x.size if isinstance(x, np.ndarray) else not x.numel():
-            return x[None].repeat(len(filters), 0) if isinstance(x, np.ndarray) else x.expand(len(filters), *x.shape)
         if is_tensor(x):
             import torch
 
             rows = x.reshape(-1, x.shape[-1]).to(working_dtype(x))
-            each = [one.on_tensor(rows, one._row_thresholds(x, own)) for one, own in zip(filters, ears, strict=True)]
+            each = [
+                one.on_tensor(rows, one._row_thresholds(x, own)) if len(own) else rows.clone()
+                for one, own in zip(filters, ears, strict=True)
+            ]
             return torch.stack(each).reshape(len(filters), *x.shape).to(x.dtype)
         rows = np.ascontiguousarray(x, working_dtype(x)).reshape(-1, x.shape[-1])
         out = np.empty((len(filters), *rows.shape), rows.dtype)
-        for members in _alike(filters, ears):
-            out[members] = _on_rows([filters[i] for i in members], [ears[i] for i in members], rows)
+
+        def work(begin: int, end: int) -> None:
+            for members in _alike(filters, [own[begin:end] for own in ears]):
+                own = [ears[i][begin:end] for i in members]
+                out[members, begin:end] = _on_rows([filters[i] for i in members], own, rows[begin:end])
+
+        in_row_blocks(work, len(rows))
         return out.reshape(len(filters), *x.shape).astype(x.dtype, copy=False)
 
     def on_tensor(self, rows: torch.Tensor, thresholds: torch.Tensor) -> torch.Tensor:
@@ -208,7 +218,7 @@ class Msbg(DifferentiableFilter):
         severities *= len(rows) if len(severities) == 1 else 1
         thresholds = thresholds.expand(len(rows), -1)
         there, back = self._kernels
-        inside = convolve_tensor(torch.nn.functional.pad(rows.to(thresholds.dtype), (self._margin,) * 2), there)
+        inside = convolve_tensor(torch.nn.functional.pad(rows.to(thresholds.dtype), self._margins), there)
         inside = smear_tensor(inside, [BROADENING[one] for one in severities], self.sample_rate)
         heard = torch.zeros_like(inside)
         for severity in sorted(set(severities)):
@@ -216,10 +226,10 @@ class Msbg(DifferentiableFilter):
             bank = channels(_BANKS[severity], self.sample_rate)
             matrix = interpolation_matrix(self.threshold_frequencies, bank.centres, self.interpolation)
             loss = thresholds[mine] @ torch.tensor(matrix.T, dtype=thresholds.dtype, device=rows.device)
-            exponents = _exponents(loss if self.max_loss is None else loss.clamp(max=self.max_loss))
+            exponents = expansion_exponents(loss, self.max_loss)
             catch_up = torch.full_like(exponents[:1], self._catch_up)
             heard = heard.index_copy(0, mine, expand(inside[mine], exponents, catch_up, bank, flat=False))
-        return convolve_tensor(heard, back)[:, self._margin : -self._margin].to(rows.dtype)
+        return convolve_tensor(heard, back)[:, self._margins[0] :][:, : rows.shape[-1]].to(rows.dtype)
 
     @property
     def _fixed(self) -> Severity:
@@ -233,12 +243,18 @@ class Msbg(DifferentiableFilter):
     @property
     def _catch_up(self) -> float:
         """Amplitude of 105 dB SPL."""
-        return float(10.0 ** ((_CATCH_UP - self.level) / 20))
+        return float(10.0 ** ((CATCH_UP - self.level) / 20))
 
     @property
-    def _margin(self) -> int:
-        """Samples of silence before and after."""
-        return math.ceil(_MARGIN * self.sample_rate)
+    def _margins(self) -> tuple[int, int]:
+        """Samples of silence before and after.
+
+        Before, so many that frames of smearing lie as in the simulator, whose first filter is late by 507 samples: what
+        is smeared in voiced sound depends on where frames lie between the glottal pulses.
+        """
+        hop = frame_of(self.sample_rate) // OVERLAP
+        after = math.ceil(_MARGIN * self.sample_rate)
+        return hop * (after // hop + 1) + round(hop * (507 % 64) / 64), after
 
     @property
     def _kernels(self) -> tuple[Array, Array]:
@@ -265,7 +281,7 @@ def _on_rows(filters: Sequence[Msbg], ears: Sequence[npt.NDArray[np.int64]], row
     first = filters[0]
     severities = np.array([first._severities[ear] for ear in ears[0]])
     there, back = first._kernels
-    inside = convolve(np.pad(rows, ((0, 0), (first._margin,) * 2)), there)
+    inside = convolve(np.pad(rows, ((0, 0), first._margins)), there)
     inside = smear_array(inside, [BROADENING[one] for one in severities], first.sample_rate, rows.dtype)
     heard = np.empty((len(filters), *inside.shape))
     for severity in np.unique(severities):
@@ -274,15 +290,10 @@ def _on_rows(filters: Sequence[Msbg], ears: Sequence[npt.NDArray[np.int64]], row
         rules = []
         for one in filters:
             loss = np.stack([ear.at(bank.centres, one.interpolation, "hold") for ear in one.ears])
-            exponents = _exponents(loss if one.max_loss is None else np.minimum(loss, one.max_loss))
+            exponents = expansion_exponents(loss, one.max_loss)
             rules.append(Expansion(exponents, np.full_like(exponents, one._catch_up)))
         heard[:, mine] = expand(inside[mine], rules, [own[mine] for own in ears], bank, flat=False)
-    return np.stack([convolve(one, back)[:, first._margin : -first._margin] for one in heard])
-
-
-def _exponents(loss: Any) -> Any:
-    """Slopes of the expansion, less 1, of losses in dB HL."""
-    return loss / (_CATCH_UP - loss)
+    return np.stack([convolve(one, back)[:, first._margins[0] :][:, : rows.shape[-1]] for one in heard])
 
 
 @lru_cache(maxsize=16)

@@ -11,12 +11,13 @@ import numpy.typing as npt
 from audiogram.errors import InputError, unknown_name
 from audiogram.filters.base import DifferentiableFilter
 from audiogram.filters.severity import Severity, row_severities, severity_of
+from audiogram.kernels.smearing_frames import frame_of, smearing_matrix
 from audiogram.thresholds import Audiogram
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["BROADENING", "Smearing", "frame_of", "smear_array", "smear_tensor"]
+__all__ = ["BROADENING", "Smearing", "smear_array", "smear_tensor"]
 
 BROADENING: dict[Severity, tuple[float, float]] = {
     "none": (1.0, 1.0),
@@ -26,7 +27,6 @@ BROADENING: dict[Severity, tuple[float, float]] = {
 }
 """How much broader than normal the lower and the upper sides of the auditory filters are, by severity [3]_."""
 
-_FRAME_SECONDS = 256 / 44_100
 _WIDEST = 10.0
 
 
@@ -132,17 +132,6 @@ class Smearing(DifferentiableFilter):
         return BROADENING[severity if self.severity == "auto" else self.severity]
 
 
-def frame_of(sample_rate: float) -> int:
-    """Samples of a frame at a rate: the multiple of 4 nearest to 5.8 ms, at least 8.
-
-    Examples
-    --------
-    >>> frame_of(44_100), frame_of(16_000)
-    (256, 92)
-    """
-    return max(8, 4 * round(_FRAME_SECONDS * sample_rate / 4))
-
-
 def smear_array(
     rows: npt.NDArray[Any], factors: Sequence[tuple[float, float]], sample_rate: float, precision: npt.DTypeLike
 ) -> npt.NDArray[np.float64]:
@@ -150,7 +139,7 @@ def smear_array(
 
     The matrix product is computed in `precision`, float32 or float64.
     """
-    from audiogram.kernels.smearing import smear, smearing_matrix
+    from audiogram.kernels.smearing import smear
 
     frame = frame_of(sample_rate)
     out = rows.astype(np.float64)
@@ -166,7 +155,6 @@ def smear_tensor(rows: torch.Tensor, factors: Sequence[tuple[float, float]], sam
     import torch
 
     from audiogram.filters.differentiable import exact_dtype
-    from audiogram.kernels.smearing import smearing_matrix
     from audiogram.kernels.torch_smearing import smear
 
     frame = frame_of(sample_rate)

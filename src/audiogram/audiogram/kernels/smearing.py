@@ -7,7 +7,6 @@ whose phases carry what is smeared into them, would have random ones. For powers
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -15,76 +14,13 @@ import numpy.typing as npt
 import scipy.fft
 
 from audiogram.kernels.compiling import compiled
+from audiogram.kernels.smearing_frames import OVERLAP, frame_count, window_of
 
-__all__ = ["OVERLAP", "frame_count", "smear", "smearing_matrix", "window_of"]
+__all__ = ["smear"]
 
 Array = npt.NDArray[Any]
-OVERLAP = 4
-"""Frames that lie over a sample."""
 
 _BLOCK = 128  # frames at once: their spectra stay in the second-level cache
-
-
-def window_of(frame: int) -> npt.NDArray[np.float64]:
-    """Hann window of `frame` samples, whose squares add to 1 over `OVERLAP` frames; applied before and after."""
-    hann = 0.5 - 0.5 * np.cos(2 * np.pi * (np.arange(frame) + 0.5) / frame)
-    window: npt.NDArray[np.float64] = hann / np.sqrt(0.375 * OVERLAP)
-    return window
-
-
-def frame_count(samples: int, frame: int) -> int:
-    """Frames over a clip, the first beginning `frame - frame // OVERLAP` samples before it: each sample under four.
-
-    Examples
-    --------
-    >>> frame_count(1, 8), frame_count(2, 8), frame_count(3, 8)
-    (4, 4, 5)
-    """
-    hop = frame // OVERLAP
-    return OVERLAP - 1 + -(-samples // hop)
-
-
-@lru_cache(maxsize=16)
-def smearing_matrix(bins: int, bin_hz: float, lower: float, upper: float) -> npt.NDArray[np.float64]:
-    """Matrix that smears a power spectrum as auditory filters broadened by `lower` and `upper` do.
-
-    Parameters
-    ----------
-    bins : int
-        Bins of the spectrum, from 0 Hz on.
-    bin_hz : float
-        Their distance in Hz.
-    lower, upper : float
-        How much broader than normal the filters' lower and upper sides are, each above 0; 1 and 1 smear nothing.
-
-    Returns
-    -------
-    ndarray of float64, shape (bins, bins)
-        `matrix @ power`; not to be changed. With A the excitation of normal and B that of broadened filters, it solves
-        A matrix = B: what normal ears make of the smeared spectrum is what broadened filters make of the original
-        (Baer and Moore 1993). A goes on to half as many bins more, where filters near the end have their upper sides;
-        of the many solutions that then exist it is the smallest, cut to the bins there are.
-    """
-    normal = _auditory_filters(bins, bins + bins // 2, bin_hz, 1.0, 1.0)
-    broad = _auditory_filters(bins, bins, bin_hz, lower, upper)
-    solution = np.linalg.lstsq(normal, broad, rcond=None)[0]
-    matrix: npt.NDArray[np.float64] = np.ascontiguousarray(solution[:bins])
-    matrix.flags.writeable = False
-    return matrix
-
-
-def _auditory_filters(centres: int, bins: int, bin_hz: float, lower: float, upper: float) -> Array:
-    """Power responses (centres, bins) of rounded-exponential filters: (1 + p g) exp(-p g), p g = 4 |f - fc| / ERB.
-
-    Each side with its own ERB; divided by mean breadth and normal ERB, so that white noise excites all alike.
-    """
-    from audiogram.scales import erb_bandwidth
-
-    centre = np.arange(centres)[:, None] * bin_hz
-    hz = np.arange(bins) * bin_hz
-    erb = erb_bandwidth(centre)
-    slope = 4 * np.abs(hz - centre) / (erb * np.where(hz < centre, lower, upper))
-    return (1 + slope) * np.exp(-slope) / (erb / erb_bandwidth(0.0) * (lower + upper) / 2)
 
 
 def smear(x: Array, matrix: Array, frame: int) -> npt.NDArray[np.float64]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from audiogram.kernels.smearing import OVERLAP, frame_count, window_of
+from audiogram.kernels.smearing_frames import OVERLAP, frame_count, window_of
 
 __all__ = ["smear"]
 
