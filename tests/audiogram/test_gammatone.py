@@ -202,6 +202,15 @@ def test_several_rules_and_ears_share_the_channels():
         np.testing.assert_array_equal(both[:, row], alone[:, 0])
 
 
+def test_threads_do_not_show(monkeypatch):
+    bank, x = channels("severe", 16_000), noise(5, 900)
+    rule = Expansion(np.ones((5, len(bank))), np.linspace(0.1, 1, 5)[:, None] * np.ones(len(bank)))
+    wanted = expand(x, [rule], [np.arange(5)], bank, True)
+    monkeypatch.setenv("AUDIOGRAM_THREADS", "2")
+    monkeypatch.setattr("audiogram.kernels.threads._threads", None)
+    np.testing.assert_array_equal(expand(x, [rule], [np.arange(5)], bank, True), wanted)
+
+
 def test_channels_at_once_do_not_show(monkeypatch):
     bank = channels("severe", 16_000)
     x, exponents = torch.from_numpy(noise(3, 900)), torch.ones(1, len(bank), dtype=torch.float64)

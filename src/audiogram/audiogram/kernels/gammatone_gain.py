@@ -17,6 +17,7 @@ import scipy.fft
 
 from audiogram.kernels.gammatone import Channels, equaliser, layout, smoothing
 from audiogram.kernels.gammatone_loops import channel_envelopes, expanded_sums, workspace
+from audiogram.kernels.threads import in_row_blocks
 
 __all__ = ["FLOOR", "Expansion", "expand"]
 
@@ -63,12 +64,29 @@ def expand(
     Returns
     -------
     ndarray, shape (rules, rows, samples)
-        Dtype of `rows`; computed in float64. No delay.
+        Dtype of `rows`; computed in float64, rows in as many threads as `set_threads` says. No delay.
     """
-    samples, sizes = rows.shape[1], layout(bank, rows.shape[1])
     out = np.empty((len(rules), *rows.shape), rows.dtype)
-    advances, kernel = bank.advances.astype(np.uint64), equaliser(bank, flat)
-    response = np.ascontiguousarray(smoothing(bank, sizes.transform).T)
+
+    def work(begin: int, end: int) -> None:
+        some = slice(begin, end)
+        _expand(rows[some], rules, [which[some] for which in ears], bank, equaliser(bank, flat), out[:, some])
+
+    in_row_blocks(work, len(rows))
+    return out
+
+
+def _expand(
+    rows: Array,
+    rules: Sequence[Expansion],
+    ears: Sequence[npt.NDArray[np.int64]],
+    bank: Channels,
+    kernel: Array,
+    out: Array,
+) -> None:
+    """`expand` in one thread, into `out` (rules, rows, samples)."""
+    samples, sizes = rows.shape[1], layout(bank, rows.shape[1])
+    advances, response = bank.advances.astype(np.uint64), np.ascontiguousarray(smoothing(bank, sizes.transform).T)
     x = np.zeros(sizes.frames * bank.hop + sizes.lead)
     envelopes = np.empty((sizes.frames + 1, len(bank)))
     gains = np.empty((len(rules), *envelopes.shape))
@@ -84,7 +102,6 @@ def expand(
         late = sums[:, bank.reach - sizes.lead :]
         expanded_sums(x, advances, workspace(bank), bank.first_high, bank.hop, gains, late)
         _equalise(sums, kernel, out[:, i])
-    return out
 
 
 def _gains(envelopes: Array, exponents: Array, catch_up: Array, out: Array) -> None:
