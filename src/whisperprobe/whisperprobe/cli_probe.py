@@ -70,6 +70,12 @@ def probe_source(
     max_samples: MaxSamples = None,
     seed: Seed = 0,
     device: Device = "auto",
+    num_workers: Annotated[
+        int, typer.Option("--num-workers", metavar="N", help="Threads that decode ahead of the model; 0: none.")
+    ] = 2,
+    num_threads: Annotated[
+        int | None, typer.Option("--num-threads", metavar="N", help="CPU threads of the model; default: all.")
+    ] = None,
     log_level: LogLevel = "info",
     quiet: Quiet = False,
     debug: Debug = False,
@@ -81,6 +87,7 @@ def probe_source(
       whisperprobe probe speech_hfloss --model openai/whisper-small --out probes/base-hfloss
       whisperprobe probe words --model models/hfloss --condition hfloss --out probes/hfloss --top-k 100
       whisperprobe probe words --model models/hfloss --out probes/words --shard 0/8
+      torchrun --nproc-per-node 8 -m whisperprobe probe words --model models/hfloss --out probes/words
       whisperprobe probe words --model openai/whisper-small --out probes/rivals --lexicon words.txt --layers all
     """
     configure(log_level=log_level, quiet=quiet, debug=debug)
@@ -112,5 +119,7 @@ def probe_source(
         max_samples=max_samples,
         seed=seed,
         device=device,
+        num_workers=num_workers,
+        num_threads=num_threads,
     )
     say(f"probes: {path}")

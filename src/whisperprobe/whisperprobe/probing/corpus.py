@@ -10,12 +10,14 @@ import numpy as np
 import pyarrow as pa
 
 from audiogram.corpus import open_corpus, run_stage
-from audiogram.errors import InputError, StoppedError, WorkError
+from audiogram.errors import InputError
 from audiogram.listening import as_condition
 from whisperprobe.probing.batches import DECODINGS, VECTORS, check_choice
+from whisperprobe.probing.hearing import Hearing, torch_threads
 from whisperprobe.probing.probe import Probe
 from whisperprobe.probing.schemas import source_columns
 from whisperprobe.probing.store import condition_of
+from whisperprobe.ranks import shard_of_rank
 
 if TYPE_CHECKING:
     from audiogram.corpus import Clip, Corpus, Part, PartWriter, SplitRule
@@ -56,6 +58,8 @@ def probe_corpus(
     candidates: int | None = None,
     competitors: int = 10,
     n_best: int = 0,
+    num_workers: int = 2,
+    num_threads: int | None = None,
 ) -> Path:
     """Probe every clip of a corpus and write tables and vectors to a folder; `load_probes` opens it.
 
@@ -81,7 +85,8 @@ def probe_corpus(
     vectors : {"greedy", "both", "none"}
         Which rows keep hidden state and top k.
     shard : str or (int, int), optional
-        "I/N", counted from 0: only the parts I, I + N, ...
+        "I/N", counted from 0: only the parts I, I + N, ... Under `torchrun` each process takes its rank's share of
+        that, and with `device` "auto" its own GPU.
     max_samples : int, optional
         A random sample of so many clips of each split, drawn with `seed`.
     seed : int, default 0
@@ -96,6 +101,11 @@ def probe_corpus(
         Clips per file.
     layers, layer_vectors, encoder, lexicon, candidates, competitors, n_best
         What to measure beside, as for calling a `Probe`.
+    num_workers : int, default 2
+        Threads that decode, resample and filter the next clips while the model works; 0 for none. Results are the
+        same.
+    num_threads : int, optional
+        CPU threads of the model; default torch's.
 
     Returns
     -------
@@ -114,6 +124,10 @@ def probe_corpus(
         check_choice("decoding", name, DECODINGS)
     if isinstance(batch_size, bool) or batch_size < 1:
         raise InputError(f"batch_size is {batch_size!r}; give a whole number of at least 1.")
+    if isinstance(num_workers, bool) or num_workers < 0:
+        raise InputError(f"num_workers is {num_workers!r}; give a whole number of threads, 0 for none.")
+    if num_threads is not None and (isinstance(num_threads, bool) or num_threads < 1):
+        raise InputError(f"num_threads is {num_threads!r}; give a whole number of at least 1.")
     corpus = open_corpus(source, text_pattern=text_pattern, text_map=text_map, split=split)
     if max_samples is not None:
         corpus = corpus.sample(max_samples, seed)
@@ -146,23 +160,25 @@ def probe_corpus(
     columns = extras.schemas()
     for old, new in names.items():
         columns["clips"] = columns["clips"].append(pa.field(new, kinds.field(old).type))
-    run_stage(
-        "probe",
-        options=options,
-        corpus=corpus,
-        outs=[Path(out)],
-        work=_Work(
-            model, heard, names, columns["clips"], batch_size, tuple(options["decodings"]), top_k, vectors, extras
-        ),
-        schemas=columns,
-        rows_per_part=rows_per_part,
-        shard=shard,
-        splits=splits,
-        max_failures=max_failures,
-        versions=_versions(heard),
-        readme=_card,
-        label=f"probing {Path(out).name}",
-    )
+    hearing = Hearing(model, heard, workers=num_workers, ahead=batch_size + num_workers)
+    with torch_threads(num_threads):
+        run_stage(
+            "probe",
+            options=options,
+            corpus=corpus,
+            outs=[Path(out)],
+            work=_Work(
+                model, hearing, names, columns["clips"], batch_size, tuple(options["decodings"]), top_k, vectors, extras
+            ),
+            schemas=columns,
+            rows_per_part=rows_per_part,
+            shard=shard_of_rank(shard),
+            splits=splits,
+            max_failures=max_failures,
+            versions=_versions(heard),
+            readme=_card,
+            label=f"probing {Path(out).name}",
+        )
     return Path(out)
 
 
@@ -172,7 +188,7 @@ class _Work:
     def __init__(
         self,
         probe: Probe,
-        condition: Condition | None,
+        hearing: Hearing,
         names: Mapping[str, str],
         schema: pa.Schema,
         batch_size: int,
@@ -181,43 +197,23 @@ class _Work:
         vectors: str,
         extras: Extras,
     ) -> None:
-        self._probe, self._condition, self._names, self._schema = probe, condition, names, schema
+        self._probe, self._hearing, self._names, self._schema = probe, hearing, names, schema
         self._batch_size = batch_size
         self._options: dict[str, Any] = {"decodings": decodings, "top_k": top_k, "vectors": vectors, "extras": extras}
 
     def __call__(self, part: Part, clips: Iterable[Clip], writer: PartWriter) -> None:
         kept = (0, 0)  # vector rows and clips so far
         ready: list[tuple[Clip, np.ndarray, str | None]] = []
-        for clip in clips:
-            try:
-                waveform, text = self._hear(clip)
-            except InputError as error:
-                writer.fail(clip.id, error)
+        for clip, heard in self._hearing(clips):
+            if isinstance(heard, InputError):
+                writer.fail(clip.id, heard)
                 continue
-            ready.append((clip, waveform, text))
+            ready.append((clip, *heard))
             if len(ready) == self._batch_size:
                 kept = self._write(ready, writer, kept)
                 ready = []
         if ready:
             self._write(ready, writer, kept)
-
-    def _hear(self, clip: Clip) -> tuple[np.ndarray, str | None]:
-        """Sound and text of a clip as the model is to hear it; `InputError` where it cannot be used."""
-        waveform, rate = clip.audio()
-        if not waveform.any():
-            raise InputError("silent: every sample is 0, so there is nothing to hear.")
-        # what does not fit the window is refused before it is filtered, which could take long
-        waveform, text = self._probe.prepare(waveform, rate, clip.text, name="the clip")
-        if self._condition is None:
-            return waveform, text
-        target = self._probe.window.sample_rate
-        try:
-            waveform = np.asarray(self._condition(waveform, target, keys=clip.id), dtype=np.float32)
-        except (InputError, WorkError, StoppedError):
-            raise
-        except Exception as error:  # filters may come from anywhere: theirs is this clip's failure, not the corpus's
-            raise InputError(f"the condition {self._condition.name!r}: {type(error).__name__}: {error}") from error
-        return self._probe.prepare(waveform, target, text, name="the clip, filtered")
 
     def _write(
         self, ready: Sequence[tuple[Clip, np.ndarray, str | None]], writer: PartWriter, kept: tuple[int, int]

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from audiogram.errors import AudiogramWarning, InputError, unknown_name
+from whisperprobe.ranks import local_rank
 
 __all__ = [
     "Checkpoint",
@@ -53,11 +54,17 @@ class Checkpoint:
 
 
 def choose_device(device: str) -> str:
-    """Return the device that `"auto"` stands for: a CUDA GPU where there is one, else the CPU."""
+    """Return the device that `"auto"` stands for: a CUDA GPU where there is one, else the CPU.
+
+    Under `torchrun` it is the GPU of the process's own number.
+    """
     import torch
 
     if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
+        if not torch.cuda.is_available():
+            return "cpu"
+        rank = local_rank()
+        return "cuda" if rank is None else f"cuda:{rank % torch.cuda.device_count()}"
     try:
         chosen = torch.device(device)
     except (RuntimeError, TypeError) as error:
