@@ -112,6 +112,45 @@ def test_shifting_by_whole_hops_shifts_the_output(frames, samples):
     np.testing.assert_allclose(one(shifted), np.roll(one(x), 128 * frames), atol=1e-14)
 
 
+@settings(deadline=None, max_examples=25)
+@given(samples=st.integers(1, 20_000), half=st.integers(8, 300), own=st.booleans())
+def test_the_fir_is_the_naive_convolution(samples, half, own):
+    n_fft = 2 * half
+    ears = [SLOPE, preset("hfloss")] if own else SLOPE
+    one = Attenuation(ears, sample_rate=RATE, n_fft=n_fft, hop_length=half, method="fir")
+    x = noise(2, samples, seed=samples)
+    window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(n_fft) / n_fft)
+    overlap = np.correlate(window, window, "full") / np.sum(window**2)
+    for row, gain in enumerate(one.gains if own else one.gains[[0, 0]]):
+        circular = np.fft.irfft(gain, n_fft)
+        kernel = overlap * circular[np.arange(-n_fft + 1, n_fft) % n_fft]
+        wanted = np.convolve(x[row], kernel)[n_fft - 1 : n_fft - 1 + samples]
+        np.testing.assert_allclose(one(x)[row], wanted, atol=1e-13)
+    np.testing.assert_allclose(one(torch.from_numpy(x)).numpy(), one(x), atol=1e-13)
+    np.testing.assert_allclose(one(x.astype(np.float32)), one(x), atol=1e-7)
+    np.testing.assert_allclose(one(torch.from_numpy(x).float()).numpy(), one(x), atol=1e-7)
+
+
+@pytest.mark.parametrize("name", ["lfloss", "hfloss"])
+def test_the_fir_is_the_mean_of_the_short_time_filter_over_shifts(name):
+    options = {"sample_rate": RATE, "n_fft": 64, "hop_length": 16, "interpolation": "linear"}
+    pulse = np.zeros(400)
+    pulse[200] = 1
+    short_time = Attenuation(preset(name), **options)
+    shifted = np.mean([np.roll(short_time(np.roll(pulse, k)), -k) for k in range(16)], axis=0)
+    np.testing.assert_allclose(Attenuation(preset(name), method="fir", **options)(pulse), shifted, atol=1e-15)
+
+
+@pytest.mark.parametrize("name", ["lfloss", "hfloss"])
+def test_the_two_methods_are_close_where_no_end_is_near(name):
+    voice = np.sum([np.sin(2 * np.pi * 120 * k * np.arange(20_000) / RATE + k) / k for k in range(1, 60)], axis=0)
+    options = {"sample_rate": RATE, "interpolation": "linear"}
+    exact, fir = (Attenuation(preset(name), method=method, **options)(voice) for method in ("stft", "fir"))
+    inside = slice(2048, -2048)
+    assert np.std((fir - exact)[inside]) < 10 ** (-75 / 20) * np.std(exact[inside])
+    assert not np.array_equal(fir, exact)
+
+
 def test_every_row_has_its_own_ear():
     ears = [SLOPE, Audiogram([1000], [40]), preset("lfloss")]
     x = noise(3, 2, 4001)
@@ -132,6 +171,8 @@ def test_together_mixes_ears_options_and_flat_losses():
         Attenuation([SLOPE, preset("hfloss")], sample_rate=RATE),
         Attenuation(preset("normal"), sample_rate=RATE),
         Attenuation(SLOPE, sample_rate=RATE, n_fft=512, hop_length=100),
+        Attenuation(SLOPE, sample_rate=RATE, method="fir"),
+        Attenuation([SLOPE, preset("lfloss")], sample_rate=RATE, n_fft=512, method="fir"),
     ]
     wanted = np.stack([one(x) for one in filters])
     np.testing.assert_allclose(Attenuation.together(filters, x), wanted, atol=1e-15)
@@ -196,7 +237,7 @@ def test_views_and_other_precisions():
 
 
 def test_gradients_of_sound_and_gains():
-    x = torch.from_numpy(noise(2, 61)).requires_grad_()
+    x = torch.from_numpy(noise(2, 23)).requires_grad_()
     one = Attenuation([SLOPE, preset("hfloss")], sample_rate=RATE, n_fft=16, hop_length=5)
     assert torch.autograd.gradcheck(one, (x,))
     gains = torch.rand(3, 2, 9, dtype=torch.float64, requires_grad=True)
@@ -221,6 +262,7 @@ def test_gains_made_in_inference_mode_serve_training():
         ({"hop_length": 0}, "1 to n_fft / 2 = 1024"),
         ({"hop_length": 1025}, "leave gaps"),
         ({"interpolation": "cubic"}, "unknown interpolation 'cubic'"),
+        ({"method": "iir"}, "unknown method 'iir'"),
         ({"sample_rate": 0}, "positive number of Hz"),
         ({"sample_rate": "16k"}, "number of Hz"),
     ],

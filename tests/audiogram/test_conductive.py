@@ -148,7 +148,7 @@ def test_conditions_record_the_cochlea_and_ask_for_level_where_it_does():
     assert plain.options == {
         "seed": 0,
         "cochlear": "attenuation",
-        "cochlear_options": {"n_fft": 2048, "hop_length": 512, "interpolation": "log2"},
+        "cochlear_options": {"n_fft": 2048, "hop_length": 512, "interpolation": "log2", "method": "stft"},
         "interpolation": "log2",
     } | {"cochlear_options": Condition("a", MIXED).options}
     assert Condition.from_dict(plain.to_dict()) == plain

@@ -22,6 +22,7 @@ def test_built_in_filters_conform(name, check):
 
 def test_options_are_passed_on():
     conformance.check_filter("attenuation", {"n_fft": 512, "hop_length": 200, "interpolation": "linear"})
+    conformance.check_filter("attenuation", {"method": "fir"})
 
 
 class Late(Attenuation):

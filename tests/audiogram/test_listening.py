@@ -127,7 +127,7 @@ def test_records_are_lossless_and_complete():
         normalise="input",
     )
     plain = one.to_dict()
-    assert plain["options"] == {"n_fft": 1024, "hop_length": 512, "interpolation": "log2"}
+    assert plain["options"] == {"n_fft": 1024, "hop_length": 512, "interpolation": "log2", "method": "stft"}
     assert plain["noise"] == {"kind": "speech-shaped", "snr_db": 5.0, "seed": 0}
     again = Condition.from_dict(json.loads(json.dumps(plain)))
     assert again == one

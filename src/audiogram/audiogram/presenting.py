@@ -103,7 +103,7 @@ def normaliser(y: Any, x: Any, normalise: str) -> Any:
 def _where_zero(value: Any, other: float) -> Any:
     if is_tensor(value):
         return value.masked_fill(value == 0, other)
-    return np.where(value == 0, value.dtype.type(other), value)
+    return value if value.all() else np.where(value == 0, value.dtype.type(other), value)
 
 
 def _peak(x: Any) -> Any:

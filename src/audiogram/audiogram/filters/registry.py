@@ -155,7 +155,7 @@ def resolve_options(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
     Examples
     --------
     >>> resolve_options("attenuation", {"n_fft": 1024})
-    {'n_fft': 1024, 'hop_length': 512, 'interpolation': 'log2'}
+    {'n_fft': 1024, 'hop_length': 512, 'interpolation': 'log2', 'method': 'stft'}
     """
     return checked_options(name, get_filter(name), options)
 
