@@ -16,7 +16,7 @@ import torch
 
 from whisperprobe import measures
 from whisperprobe.probing.decode import at_least_float32
-from whisperprobe.probing.head import Head, chunks
+from whisperprobe.probing.head import Head, logits_of
 from whisperprobe.probing.lexicon import Lexicon
 from whisperprobe.probing.tree import TokenTree, cache_of_clips
 
@@ -119,8 +119,7 @@ class _Reading:
         """Take what states `(rows, d)` behind nodes say; returns clip and node of what was learnt in `step`."""
         lexicon, head = self._lexicon, self._head
         learnt = []
-        for start, stop in chunks(len(hidden), head.embedding):
-            z = at_least_float32(hidden[start:stop]).to(head.embedding.dtype) @ head.embedding.T
+        for start, stop, z in logits_of(at_least_float32(hidden).to(head.embedding.dtype), head):
             log_norm = measures.log_normaliser(z)
             own_clip, own_node = clip[start:stop], node[start:stop]
             ends = np.flatnonzero((own_node >= 0) & lexicon.is_end[own_node])

@@ -21,7 +21,7 @@ import torch
 from audiogram.errors import InputError
 from whisperprobe import measures
 from whisperprobe.probing.decode import at_least_float32
-from whisperprobe.probing.head import Head, chunks
+from whisperprobe.probing.head import PIECE_BYTES, Head, chunks, logits_of
 from whisperprobe.probing.packing import Packed
 from whisperprobe.probing.score import Scores
 
@@ -134,12 +134,11 @@ def layer_columns(
                 column[:, number] = scores.rows[name]
             continue
         h = at_least_float32(model.model.decoder.layer_norm(x)).to(head.embedding.dtype)
-        for start, stop in chunks(len(h), head.embedding):
+        for start, stop, z in logits_of(h, head):
             low, high = np.searchsorted(rows.state[order], [start, stop])
-            z = h[start:stop] @ head.embedding.T
             log_norm = measures.log_normaliser(z)
             entropy = measures.entropy(z, log_norm)
-            for a, b in chunks(high - low, head.embedding):
+            for a, b in chunks(high - low, head.embedding, PIECE_BYTES):
                 own = order[low + a : low + b]
                 at = torch.from_numpy(rows.state[own] - start).to(z.device)
                 token = torch.from_numpy(rows.token_id[own]).to(z.device)
