@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from audiogram.ear_transfer import ear_kernel, ear_response, ear_transfer, fir_gains
+from audiogram.ear_transfer import ear_kernel, ear_response, ear_transfer, fir_gains, low_passed_inverse
 from audiogram.errors import InputError
 from audiogram.kernels.zero_phase import convolve, convolve_tensor
 
@@ -113,6 +113,18 @@ def test_the_windowed_filter_is_near_the_table_above_the_bass():
         assert np.abs(there - ear_response(hz, source))[(hz >= 400) & (hz <= 6000)].max() < 0.8
         # the blurred bass: less attenuation than the table has
         assert np.all(there[hz < 90] > ear_response(hz[hz < 90], source))
+
+
+@pytest.mark.parametrize("design", ["table", "windowed"])
+def test_the_way_back_ends_at_18_khz(design):
+    kernel, plain = low_passed_inverse(44_100.0, "free_field", design), ear_kernel(44_100.0, "free_field", True, design)
+    at = np.abs(np.fft.rfft(kernel, 2**16)) / np.abs(np.fft.rfft(plain, 2**16))
+    hz = np.fft.rfftfreq(2**16, 1 / 44_100)
+    np.testing.assert_allclose(at[(hz > 50) & (hz < 16_000)], 1, atol=3e-3)
+    assert at[np.argmin(np.abs(hz - 18_000))] == pytest.approx(0.5, abs=0.02)
+    assert at[hz > 20_000].max() < 1e-3
+    low = low_passed_inverse(16_000.0, "free_field", design) - ear_kernel(16_000.0, "free_field", True, design)
+    assert np.abs(low).max() < 1e-3 * np.abs(plain).max()
 
 
 def test_fir_gains_are_the_sum_of_cosines():

@@ -23,7 +23,7 @@ import numpy.typing as npt
 from audiogram.errors import InputError, unknown_name
 from audiogram.filters.protocol import check_sample_rate, check_sound, is_tensor
 
-__all__ = ["Design", "Source", "ear_kernel", "ear_response", "ear_transfer", "fir_gains", "kernel_of"]
+__all__ = ["Design", "Source", "ear_kernel", "ear_response", "ear_transfer", "fir_gains", "low_passed_inverse"]
 
 Source = Literal["free_field", "diffuse_field", "ear_reference_point"]
 Design = Literal["table", "windowed"]
@@ -64,6 +64,8 @@ _TO_EARDRUM = {"free_field": _FREE_FIELD, "diffuse_field": _DIFFUSE_FIELD, "ear_
 
 # The windowed design [4]: 512 steps from 0 Hz to half of 44.1 kHz, 1015 taps (23 ms) under a Kaiser window.
 _RATE, _STEPS, _TAPS, _KAISER = 44_100, 512, 1015, 4.0
+# What the simulator ends with, also designed at 44.1 kHz: corner in Hz, taps and Kaiser window.
+_LOW_PASS_HZ, _LOW_PASS_TAPS, _LOW_PASS_KAISER = 18_000.0, 133, 8.0
 # Seconds that the responses reach to either side: 11.5 ms and what other rates add, and the steep bass of the table.
 _REACH = {"windowed": 0.025, "table": 0.25}
 
@@ -176,10 +178,22 @@ def ear_kernel(sample_rate: float, source: Source, inverse: bool, design: Design
         gains: Array = np.power(10.0, (-1 if inverse else 1) * decibels / 20)
     else:
         gains = fir_gains(_windowed(source, inverse), length, sample_rate)
-    return kernel_of(gains, reach)
+    return _kernel_of(gains, reach)
 
 
-def kernel_of(gains: Array, reach: int) -> Array:
+@lru_cache(maxsize=16)
+def low_passed_inverse(sample_rate: float, source: Source, design: Design) -> Array:
+    """Impulse response of the inverse with a low-pass of 18 kHz, above which it amplifies most, by up to 50 dB."""
+    inverse = ear_kernel(sample_rate, source, True, design)
+    at = np.arange(_LOW_PASS_TAPS) - _LOW_PASS_TAPS // 2
+    taps = np.sinc(2 * _LOW_PASS_HZ / _RATE * at) * np.kaiser(_LOW_PASS_TAPS, _LOW_PASS_KAISER)
+    length, reach = 1 << (2 * len(inverse)).bit_length(), len(inverse) // 2
+    low_pass = fir_gains(taps / taps.sum(), length, sample_rate)
+    centred = np.roll(np.pad(inverse, (0, length - len(inverse))), -reach)
+    return _kernel_of(np.fft.rfft(centred).real * low_pass, reach)
+
+
+def _kernel_of(gains: Array, reach: int) -> Array:
     """Impulse response of gains at the bins of a real transform, cut to `reach` samples to either side.
 
     Under a window that falls over the outer half: a hard cut would add a ripple of its own.

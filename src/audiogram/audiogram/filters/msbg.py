@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 
-from audiogram.ear_transfer import Design, Source, ear_kernel, fir_gains, kernel_of
+from audiogram.ear_transfer import Design, Source, ear_kernel, low_passed_inverse
 from audiogram.errors import InputError, unknown_name
 from audiogram.filters.base import DifferentiableFilter, working_dtype
 from audiogram.filters.interpolating import interpolation_matrix
@@ -37,8 +37,6 @@ _BANKS: dict[str, Literal["mild", "moderate", "severe"]] = {
 }
 # Seconds that sound rings before and after a clip inside the simulation; cut off there, it would click on its way back.
 _MARGIN = 0.06
-# The low-pass at the end, designed at 44.1 kHz: its corner in Hz, its taps and its window.
-_RATE, _LOW_PASS_HZ, _LOW_PASS_TAPS, _LOW_PASS_KAISER = 44_100, 18_000.0, 133, 8.0
 
 
 class Msbg(DifferentiableFilter):
@@ -180,8 +178,6 @@ class Msbg(DifferentiableFilter):
         -------
         ndarray or Tensor, shape (filters, ..., samples)
         """
-        from audiogram.kernels.threads import in_row_blocks
-
         check_sound(x)
         if not filters:
             raise InputError("there is no filter to apply.")
@@ -197,13 +193,8 @@ class Msbg(DifferentiableFilter):
             return torch.stack(each).reshape(len(filters), *x.shape).to(x.dtype)
         rows = np.ascontiguousarray(x, working_dtype(x)).reshape(-1, x.shape[-1])
         out = np.empty((len(filters), *rows.shape), rows.dtype)
-
-        def work(begin: int, end: int) -> None:
-            for members in _alike(filters, [own[begin:end] for own in ears]):
-                own = [ears[i][begin:end] for i in members]
-                out[members, begin:end] = _on_rows([filters[i] for i in members], own, rows[begin:end])
-
-        in_row_blocks(work, len(rows))
+        for members in _alike(filters, ears):
+            out[members] = _on_rows([filters[i] for i in members], [ears[i] for i in members], rows)
         return out.reshape(len(filters), *x.shape).astype(x.dtype, copy=False)
 
     def on_tensor(self, rows: torch.Tensor, thresholds: torch.Tensor) -> torch.Tensor:
@@ -242,7 +233,7 @@ class Msbg(DifferentiableFilter):
 
     @property
     def _catch_up(self) -> float:
-        """Amplitude of 105 dB SPL."""
+        """Envelope of 105 dB SPL."""
         return float(10.0 ** ((CATCH_UP - self.level) / 20))
 
     @property
@@ -260,7 +251,7 @@ class Msbg(DifferentiableFilter):
     def _kernels(self) -> tuple[Array, Array]:
         """Impulse responses to the cochlea and back."""
         there = ear_kernel(self.sample_rate, self.source, False, self.transfer)
-        return there, _kernel_back(self.sample_rate, self.source, self.transfer)
+        return there, low_passed_inverse(self.sample_rate, self.source, self.transfer)
 
 
 def _alike(filters: Sequence[Msbg], ears: Sequence[npt.NDArray[np.int64]]) -> list[list[int]]:
@@ -276,14 +267,26 @@ def _on_rows(filters: Sequence[Msbg], ears: Sequence[npt.NDArray[np.int64]], row
     """Filters that are `_alike` on rows (rows, samples); shape (filters, rows, samples)."""
     from audiogram.kernels.gammatone import channels
     from audiogram.kernels.gammatone_gain import Expansion, expand
+    from audiogram.kernels.threads import in_row_blocks
     from audiogram.kernels.zero_phase import convolve
 
-    first = filters[0]
+    first, samples = filters[0], rows.shape[-1]
     severities = np.array([first._severities[ear] for ear in ears[0]])
-    there, back = first._kernels
-    inside = convolve(np.pad(rows, ((0, 0), first._margins)), there)
-    inside = smear_array(inside, [BROADENING[one] for one in severities], first.sample_rate, rows.dtype)
+    (there, back), (before, after) = first._kernels, first._margins
+    inside = np.empty((len(rows), before + samples + after))
     heard = np.empty((len(filters), *inside.shape))
+    out = np.empty((len(filters), *rows.shape), rows.dtype)
+
+    def inwards(begin: int, end: int) -> None:
+        arriving = convolve(np.pad(rows[begin:end], ((0, 0), (before, after))), there)
+        factors = [BROADENING[one] for one in severities[begin:end]]
+        inside[begin:end] = smear_array(arriving, factors, first.sample_rate, rows.dtype)
+
+    def outwards(begin: int, end: int) -> None:
+        for one, target in zip(heard, out, strict=True):
+            target[begin:end] = convolve(one[begin:end], back)[:, before : before + samples]
+
+    in_row_blocks(inwards, len(rows))
     for severity in np.unique(severities):
         mine = np.flatnonzero(severities == severity)
         bank = channels(_BANKS[severity], first.sample_rate)
@@ -293,17 +296,5 @@ def _on_rows(filters: Sequence[Msbg], ears: Sequence[npt.NDArray[np.int64]], row
             exponents = expansion_exponents(loss, one.max_loss)
             rules.append(Expansion(exponents, np.full_like(exponents, one._catch_up)))
         heard[:, mine] = expand(inside[mine], rules, [own[mine] for own in ears], bank, flat=False)
-    return np.stack([convolve(one, back)[:, first._margins[0] :][:, : rows.shape[-1]] for one in heard])
-
-
-@lru_cache(maxsize=16)
-def _kernel_back(sample_rate: float, source: Source, design: Design) -> Array:
-    """Impulse response from the cochlea to the source, low-pass included."""
-    inverse = ear_kernel(sample_rate, source, True, design)
-    at = np.arange(_LOW_PASS_TAPS) - _LOW_PASS_TAPS // 2
-    taps = np.sinc(2 * _LOW_PASS_HZ / _RATE * at) * np.kaiser(_LOW_PASS_TAPS, _LOW_PASS_KAISER)
-    length = 1 << (2 * len(inverse)).bit_length()
-    low_pass = fir_gains(taps / taps.sum(), length, sample_rate)
-    reach = len(inverse) // 2
-    centred = np.roll(np.pad(inverse, (0, length - len(inverse))), -reach)
-    return kernel_of(np.fft.rfft(centred).real * low_pass, reach)
+    in_row_blocks(outwards, len(rows))
+    return out
