@@ -67,6 +67,9 @@ def probe_source(
     text_pattern: TextPattern = None,
     language: Language = "en",
     task: Annotated[str, typer.Option("--task", help="transcribe or translate.")] = "transcribe",
+    timestamps: Annotated[
+        bool, typer.Option("--timestamps", help="Let the model write timestamps; they are tokens like any other.")
+    ] = False,
     max_samples: MaxSamples = None,
     seed: Seed = 0,
     device: Device = "auto",
@@ -116,6 +119,7 @@ def probe_source(
         text_pattern=text_pattern,
         language=language,
         task=task,
+        timestamps=timestamps,
         max_samples=max_samples,
         seed=seed,
         device=device,

@@ -81,7 +81,14 @@ def is_multilingual(tokenizer: Any, generation_config: Any) -> bool:
     return token_id(tokenizer, "<|en|>") is not None and token_id(tokenizer, "<|transcribe|>") is not None
 
 
-def prompt_ids(tokenizer: Any, generation_config: Any, *, language: str = "en", task: str = "transcribe") -> list[int]:
+def prompt_ids(
+    tokenizer: Any,
+    generation_config: Any,
+    *,
+    language: str = "en",
+    task: str = "transcribe",
+    timestamps: bool = False,
+) -> list[int]:
     """Return the prompt that precedes the text, from the checkpoint's own tokenizer and generation config.
 
     Parameters
@@ -94,6 +101,8 @@ def prompt_ids(tokenizer: Any, generation_config: Any, *, language: str = "en", 
         Language code or English name.
     task : {"transcribe", "translate"}
         Task.
+    timestamps : bool, default False
+        Leave the last token out, so that the model writes timestamps.
 
     Returns
     -------
@@ -126,7 +135,7 @@ def prompt_ids(tokenizer: Any, generation_config: Any, *, language: str = "en", 
                 f"this checkpoint is English-only, but language {language!r} and task {task!r} were asked for. "
                 "Use language 'en' and task 'transcribe', or a multilingual checkpoint."
             )
-        return [start, no_timestamps]
+        return [start] if timestamps else [start, no_timestamps]
     languages = getattr(generation_config, "lang_to_id", None) or {}
     language_token = languages.get(f"<|{code}|>", token_id(tokenizer, f"<|{code}|>"))
     tasks = getattr(generation_config, "task_to_id", None) or {}
@@ -134,7 +143,8 @@ def prompt_ids(tokenizer: Any, generation_config: Any, *, language: str = "en", 
     if language_token is None or task_token is None:
         missing = f"<|{code}|>" if language_token is None else f"<|{task}|>"
         raise InputError(f"this checkpoint has no {missing} token: it was not trained for that language or task.")
-    return [start, int(language_token), int(task_token), no_timestamps]
+    prompt = [start, int(language_token), int(task_token)]
+    return prompt if timestamps else [*prompt, no_timestamps]
 
 
 def encode_text(tokenizer: Any, text: str) -> tuple[int, ...]:

@@ -214,6 +214,7 @@ TABLES: dict[str, dict[str, Key]] = {
         "device": _text("the name of a device, e.g. 'auto', 'cpu' or 'cuda'", "auto"),
         "dtype": _text("the name of a number format, e.g. 'float32' or 'bfloat16'"),
         "max_new_tokens": _whole(1),
+        "timestamps": _true_or_false(),
     },
     "compare": {
         "resamples": _whole(100, 2000),

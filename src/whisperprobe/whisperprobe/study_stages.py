@@ -127,7 +127,7 @@ def _probe(options: dict[str, Any], loaded: dict[str, Probe]) -> None:
     given = dict(options)
     corpus, out, condition = _open(given.pop("corpus")), given.pop("out"), given.pop("condition")
     given["splits"] = tuple(given["splits"]) if "splits" in given else None
-    of_model = ("device", "dtype", "language", "task", "max_new_tokens")
+    of_model = ("device", "dtype", "language", "task", "max_new_tokens", "timestamps")
     how = {name: given.pop(name) for name in of_model if name in given}
     model = given.pop("model")
     if model not in loaded:

@@ -16,6 +16,7 @@ import torch
 
 from whisperprobe.probing.decode import Suppression, at_least_float32, room_for_text
 from whisperprobe.probing.head import Head
+from whisperprobe.probing.timestamps import TimestampRules
 from whisperprobe.probing.tree import TokenTree
 
 __all__ = ["Alternative", "n_best"]
@@ -73,6 +74,7 @@ def n_best(
     end_id: int,
     max_new_tokens: int,
     n: int,
+    rules: TimestampRules | None = None,
 ) -> list[list[Alternative]]:
     """Return the best `n` answers to every clip, best first.
 
@@ -90,6 +92,8 @@ def n_best(
         Longest answer, end token included.
     n : int
         Width of the beam, at least 1 and at most half the vocabulary.
+    rules : TimestampRules, optional
+        With timestamps: what may follow what.
 
     Returns
     -------
@@ -112,6 +116,9 @@ def n_best(
         if suppressed is not None:
             log_p = log_p.masked_fill(suppressed, -torch.inf)
         suppressed = later
+        if rules is not None:
+            read = torch.from_numpy(ids.reshape(ids.shape[0] * ids.shape[1], -1 if length > 1 else 0)).to(device)
+            log_p = rules(read, log_p.flatten(0, 1)).view_as(log_p)
         log_p = log_p + torch.from_numpy(running).to(log_p)[..., None]
         top = log_p.flatten(1).topk(min(2 * n, log_p[0].numel()))
         value, index = top.values.double().cpu().numpy(), top.indices.cpu().numpy()

@@ -24,9 +24,10 @@ COLUMNS = (
 def word_confidence(tokens: pd.DataFrame) -> pd.DataFrame:
     """Return one row per word: its joint log-probability and both means of its tokens' probabilities.
 
-    A word begins at a token that begins with white space, or at the sequence's first; only tokens of kind `text` count
-    (an apostrophe within "don't" is part of such a token), so punctuation, timestamps and the end token neither lower
-    nor raise a confidence. Whether the word is over is not asked, unlike in `word_log_probability`.
+    A word begins at a token that begins with white space, behind a timestamp or an end token, or at the sequence's
+    first; only tokens of kind `text` count (an apostrophe within "don't" is part of such a token), so punctuation,
+    timestamps and the end token neither lower nor raise a confidence. Whether the word is over is not asked, unlike in
+    `word_log_probability`.
 
     Tools call different things a confidence: openai-whisper's `probability` is the arithmetic mean (of probabilities
     among text tokens only, punctuation as words of its own), whisper-timestamped's `confidence` the geometric mean.
@@ -73,6 +74,7 @@ def word_confidence(tokens: pd.DataFrame) -> pd.DataFrame:
     rows, sequence = rows.iloc[order], sequence[order]
     token = rows["token"].to_numpy(dtype=object)
     begins = np.array([t[:1].isspace() for t in token], dtype=bool) | (np.diff(sequence, prepend=-1) != 0)
+    begins[1:] |= rows["kind"].isin(("timestamp", "end")).to_numpy()[:-1]
     at = np.flatnonzero(rows["kind"] == "text")
     kept = rows.iloc[at].assign(probability=lambda x: np.exp(x["log_probability"].astype(float)), at=at)
     out = kept.groupby(np.cumsum(begins)[at]).agg(

@@ -50,6 +50,7 @@ def probe_corpus(
     language: str = "en",
     task: str = "transcribe",
     max_new_tokens: int = 225,
+    timestamps: bool = False,
     rows_per_part: int = 256,
     layers: str | int | Sequence[int] | None = None,
     layer_vectors: bool = False,
@@ -70,7 +71,8 @@ def probe_corpus(
     out : path
         Folder to write. A run that was interrupted is taken up again; a folder of another run is refused.
     model : path, hub name or Probe
-        Who listens. A `Probe` brings its own device, dtype, language, task and `max_new_tokens`.
+        Who listens. A `Probe` brings its own device, dtype, language, task, `max_new_tokens` and
+        `timestamps`.
     condition : str or Condition, optional
         What the clips are heard through, applied on the fly at the model's sample rate; none by default. For a corpus
         that is masked already leave it out: its own condition is recorded.
@@ -91,7 +93,7 @@ def probe_corpus(
         A random sample of so many clips of each split, drawn with `seed`.
     seed : int, default 0
         Of that sample.
-    device, dtype, language, task, max_new_tokens
+    device, dtype, language, task, max_new_tokens, timestamps
         As for `Probe.from_pretrained`.
     text_pattern, text_map, split
         As for `audiogram.corpus.open_corpus`.
@@ -134,7 +136,13 @@ def probe_corpus(
     heard = None if condition is None else as_condition(condition)
     if not isinstance(model, Probe):
         model = Probe.from_pretrained(
-            model, device=device, dtype=dtype, language=language, task=task, max_new_tokens=max_new_tokens
+            model,
+            device=device,
+            dtype=dtype,
+            language=language,
+            task=task,
+            max_new_tokens=max_new_tokens,
+            timestamps=timestamps,
         )
     extras = model.extras(
         layers=layers,

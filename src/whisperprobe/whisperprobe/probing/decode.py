@@ -12,6 +12,8 @@ from typing import Any
 
 import torch
 
+from whisperprobe.probing.timestamps import TimestampRules
+
 __all__ = ["Decoded", "Suppression", "at_least_float32", "encode", "greedy_decode", "room_for_text"]
 
 
@@ -66,10 +68,13 @@ class Decoded:
         Per clip, without the prompt; the clip's own first end token is included and nothing after it.
     ended : tuple of bool
         Whether the end token came before the limit.
+    processed : tuple of tuple of float, or None
+        With timestamps: ln p of every token under suppression and the rules of timestamps.
     """
 
     token_ids: tuple[tuple[int, ...], ...]
     ended: tuple[bool, ...]
+    processed: tuple[tuple[float, ...], ...] | None = None
 
 
 def at_least_float32(x: torch.Tensor) -> torch.Tensor:
@@ -100,6 +105,7 @@ def greedy_decode(
     *,
     end_id: int,
     max_new_tokens: int,
+    rules: TimestampRules | None = None,
 ) -> Decoded:
     """Decode every clip of a batch greedily.
 
@@ -119,6 +125,8 @@ def greedy_decode(
         End token; it is the padding token too, so a row is over at its *first* end token.
     max_new_tokens : int
         Longest output, end token included.
+    rules : TimestampRules, optional
+        With timestamps: what may follow what.
 
     Returns
     -------
@@ -134,13 +142,18 @@ def greedy_decode(
     step = torch.tensor(prompt, device=states.device).expand(n, -1)
     finished = torch.zeros(n, dtype=torch.bool, device=states.device)
     chosen: list[torch.Tensor] = []
+    processed: list[torch.Tensor] = []
     while len(chosen) < limit:
         hidden = model.model.decoder(
             input_ids=step, encoder_hidden_states=states, past_key_values=cache, use_cache=True
         ).last_hidden_state[:, -1]
         logits = at_least_float32(model.get_output_embeddings()(hidden)).index_fill_(1, suppressed, -torch.inf)
         suppressed = later
+        if rules is not None:
+            logits = rules(torch.stack(chosen, 1) if chosen else step[:, :0], logits)
         token = logits.argmax(-1)
+        if rules is not None:
+            processed.append(logits.amax(-1) - logits.logsumexp(-1))
         token = torch.where(finished, end_id, token)
         chosen.append(token)
         finished |= token == end_id
@@ -151,4 +164,8 @@ def greedy_decode(
     ends = ids == end_id
     lengths = [int(row.argmax()) + 1 if row.any() else len(row) for row in ends]
     rows = tuple(tuple(row[:length].tolist()) for row, length in zip(ids, lengths, strict=True))
-    return Decoded(rows, tuple(bool(row.any()) for row in ends))
+    ended = tuple(bool(row.any()) for row in ends)
+    if rules is None:
+        return Decoded(rows, ended)
+    log_p = torch.stack(processed, 1).double().cpu().numpy()
+    return Decoded(rows, ended, tuple(tuple(p[: len(own)].tolist()) for p, own in zip(log_p, rows, strict=True)))

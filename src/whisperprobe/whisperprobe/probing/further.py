@@ -83,7 +83,7 @@ class Further:
             probe.model,
             states,
             cross_cache,
-            probe.prompt,
+            [*probe.prompt, *probe.lead],
             lexicon,
             probe.head,
             candidates=extras.candidates,
@@ -110,6 +110,7 @@ class Further:
             end_id=probe.end_id,
             max_new_tokens=probe.max_new_tokens,
             n=extras.n_best,
+            rules=probe.rules,
         )
         rows = [(clip, place, own) for clip, all_ in zip(ids, found, strict=True) for place, own in enumerate(all_, 1)]
         columns = {

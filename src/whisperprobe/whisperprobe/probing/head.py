@@ -11,7 +11,7 @@ import torch
 
 from whisperprobe import measures
 from whisperprobe.probing.decode import Suppression, at_least_float32
-from whisperprobe.probing.vocabulary import Vocabulary
+from whisperprobe.probing.vocabulary import KINDS, Vocabulary
 
 __all__ = ["CHUNK_BYTES", "Head", "chunks", "group_logits", "logits_of"]
 
@@ -58,22 +58,28 @@ class Head:
     allowed_at_begin: torch.Tensor | None
 
     @classmethod
-    def of(cls, model: Any, vocabulary: Vocabulary, suppression: Suppression) -> Head:
-        """Prepare a model's output side once."""
-        return cls.of_embedding(model.get_output_embeddings().weight.detach(), vocabulary, suppression)
+    def of(cls, model: Any, vocabulary: Vocabulary, suppression: Suppression, *, timestamps: bool = False) -> Head:
+        """Prepare a model's output side once; with `timestamps` these end a word too."""
+        embedding = model.get_output_embeddings().weight.detach()
+        return cls.of_embedding(embedding, vocabulary, suppression, timestamps=timestamps)
 
     @classmethod
-    def of_embedding(cls, embedding: torch.Tensor, vocabulary: Vocabulary, suppression: Suppression) -> Head:
+    def of_embedding(
+        cls, embedding: torch.Tensor, vocabulary: Vocabulary, suppression: Suppression, *, timestamps: bool = False
+    ) -> Head:
         """The same from the output embedding alone, `(V, d)`, in the precision that the model runs in."""
         embedding = at_least_float32(embedding)
         device, size = embedding.device, embedding.shape[0]
         masks = [suppression.mask(size, at_begin=at_begin, device=device) for at_begin in (False, True)]
         allowed = [None if mask is None else (~mask).nonzero()[:, 0] for mask in masks]
+        word_ends = vocabulary.word_ends
+        if timestamps:
+            word_ends = word_ends | (vocabulary.kinds == KINDS.index("timestamp"))
         return cls(
             embedding=embedding,
             inverse_norms=measures.inverse_norms(embedding),
             vocabulary=vocabulary,
-            word_ends=torch.from_numpy(np.flatnonzero(vocabulary.word_ends)).to(device),
+            word_ends=torch.from_numpy(np.flatnonzero(word_ends)).to(device),
             groups=torch.from_numpy(vocabulary.groups.astype(np.int64)).to(device),
             group_order=torch.from_numpy(_member_by_member(vocabulary)).to(device),
             suppressed=masks[0],

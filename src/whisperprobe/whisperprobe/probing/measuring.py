@@ -16,7 +16,7 @@ from whisperprobe.probing.decode import encode, greedy_decode
 from whisperprobe.probing.extras import Extras
 from whisperprobe.probing.further import Further
 from whisperprobe.probing.layers import captured
-from whisperprobe.probing.packing import GREEDY, pack
+from whisperprobe.probing.packing import GREEDY, pack, without_lead
 from whisperprobe.probing.pooling import pool_greedy, pool_words
 from whisperprobe.probing.score import Scores, hidden_states, score
 
@@ -44,12 +44,13 @@ def probe_batch(
     check_choice("vectors", vectors, VECTORS)
     if isinstance(top_k, bool) or top_k < 0:
         raise InputError(f"top_k is {top_k!r}; give a whole number, 0 for none.")
+    forced = int("forced" in wanted)
     spoken = [([], []) if text is None else probe.variants(text) for text in texts]
     with exact():
         states, cross = encode(probe.model, log_mel(waveforms, probe.window, device=probe.model.device))
-        greedy: Sequence[tuple[int, ...]] = [()] * len(ids)
+        decoded, greedy = None, [()] * len(ids)
         if "greedy" in wanted:
-            greedy = greedy_decode(
+            decoded = greedy_decode(
                 probe.model,
                 states,
                 cross,
@@ -57,17 +58,22 @@ def probe_batch(
                 probe.suppression,
                 end_id=probe.end_id,
                 max_new_tokens=probe.max_new_tokens,
-            ).token_ids
+                rules=probe.rules,
+            )
+            greedy = decoded.token_ids
         sequences = [
-            [(GREEDY, own)] * ("greedy" in wanted) + list(variants) * ("forced" in wanted)
+            [(GREEDY, own)] * ("greedy" in wanted) + [(v, (*probe.lead, *said)) for v, said in variants * forced]
             for own, (variants, _) in zip(greedy, spoken, strict=True)
         ]
-        packed = pack(probe.prompt, sequences, probe.end_id)
+        packed = without_lead(pack(probe.prompt, sequences, probe.end_id), len(probe.lead))
         with captured(probe.model, extras.layers, packed.states) as by_layer:
             hidden = hidden_states(probe.model, packed, states, cross)
         targets = targets_of(packed.rows, [g for _, g in spoken])
         keep = rows_to_keep(packed.rows, vectors)
         scores = score(hidden, packed, targets, probe.head, keep=keep, top_k=top_k)
+        if decoded is not None and decoded.processed is not None:
+            under_rules = np.array([p for own in decoded.processed for p in own])
+            scores.rows["processed_log_probability"][packed.rows.greedy] = under_rules
         pooled: dict[str, Any] = pool_greedy(
             packed.rows, scores.rows, hidden, [g for _, g in spoken], probe.head, len(ids)
         )

@@ -11,11 +11,11 @@ prompt's end, so that every state is what it would be if its sequence had been r
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
-__all__ = ["GREEDY", "Packed", "Rows", "pack"]
+__all__ = ["GREEDY", "Packed", "Rows", "pack", "without_lead"]
 
 GREEDY = -1
 """`variant` of a greedy row; forced rows carry an index into `labels.VARIANT_NAMES`."""
@@ -135,3 +135,13 @@ def pack(prompt: Sequence[int], sequences: Sequence[Sequence[tuple[int, Sequence
     variants = np.array([variant for _, variant, _ in flat], dtype=np.int64)
     rows = Rows(clip_of[sequence], variants[sequence], position, tokens, state, next_state)
     return Packed(input_ids, position_ids, visible, states, rows)
+
+
+def without_lead(packed: Packed, n: int) -> Packed:
+    """Leave the first `n` tokens of every forced sequence out of the rows: they are read in, but not scored."""
+    if n == 0:
+        return packed
+    rows = packed.rows
+    keep = rows.greedy | (rows.position >= n)
+    rows = replace(rows, position=np.where(rows.greedy, rows.position, rows.position - n))
+    return replace(packed, rows=Rows(**{entry.name: getattr(rows, entry.name)[keep] for entry in fields(Rows)}))

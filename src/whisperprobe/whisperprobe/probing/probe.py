@@ -12,11 +12,8 @@ import numpy as np
 from audiogram.errors import InputError
 from whisperprobe import labels
 from whisperprobe.features import WindowSpec
-from whisperprobe.probing.batches import (
-    DECODINGS,
-    Batch,
-    end_id_of,
-)
+from whisperprobe.probing import showing
+from whisperprobe.probing.batches import DECODINGS, Batch, end_id_of
 from whisperprobe.probing.clip_input import checked_waveform, named_clips
 from whisperprobe.probing.decode import Suppression, room_for_text
 from whisperprobe.probing.extras import NOTHING_MORE, Extras
@@ -24,7 +21,7 @@ from whisperprobe.probing.head import Head
 from whisperprobe.probing.loading import hashes, load_checkpoint
 from whisperprobe.probing.measuring import probe_batch
 from whisperprobe.probing.output_side import OutputSide
-from whisperprobe.probing.showing import html_table
+from whisperprobe.probing.timestamps import TimestampRules
 from whisperprobe.probing.vocabulary import vocabulary_of
 
 if TYPE_CHECKING:
@@ -46,11 +43,13 @@ class Probe:
         What the prompt says; English-only checkpoints take "en" and "transcribe" only.
     max_new_tokens : int, default 225
         Longest greedy output, end token included; bounded by the decoder's positions too.
+    timestamps : bool, default False
+        Let the model write timestamps, under Whisper's rules; a ground truth is then read in behind `<|0.00|>`.
 
     Raises
     ------
     InputError
-        Model and tokenizer do not belong together, or the prompt cannot be made.
+        Model and tokenizer do not belong together, or the prompt cannot be made, or there are no timestamp tokens.
     """
 
     def __init__(
@@ -61,6 +60,7 @@ class Probe:
         language: str = "en",
         task: str = "transcribe",
         max_new_tokens: int = 225,
+        timestamps: bool = False,
         source: dict[str, Any] | None = None,
     ) -> None:
         if isinstance(max_new_tokens, bool) or int(max_new_tokens) != max_new_tokens or max_new_tokens < 1:
@@ -70,17 +70,19 @@ class Probe:
         self.language, self.task, self.max_new_tokens = labels.language_code(language), task, int(max_new_tokens)
         self.window = WindowSpec.of(model)
         settings = model.generation_config
-        self.prompt = labels.prompt_ids(tokenizer, settings, language=language, task=task)
-        size = model.get_output_embeddings().weight.shape[0]
         self.end_id = end_id_of(settings, tokenizer)
+        self.rules = TimestampRules(tokenizer, settings, end_id=self.end_id) if timestamps else None
+        self.prompt = labels.prompt_ids(tokenizer, settings, language=language, task=task, timestamps=timestamps)
+        self.lead = () if self.rules is None else (self.rules.zero,)
+        size = model.get_output_embeddings().weight.shape[0]
         self.suppression = Suppression.of(settings, size)
         self.vocabulary = vocabulary_of(tokenizer, size, end_id=self.end_id)
-        self.head = Head.of(model, self.vocabulary, self.suppression)
+        self.head = Head.of(model, self.vocabulary, self.suppression, timestamps=timestamps)
         self.normalise = labels.text_normaliser(tokenizer, language)
         self._source = dict(source or {})
         self.variants = functools.lru_cache(maxsize=65536)(self._variants_of)
         self.text_of = functools.lru_cache(maxsize=65536)(self._text_of)
-        if room_for_text(model, self.prompt) < 1:
+        if self.room < 1:
             raise InputError(f"the decoder has {model.config.max_target_positions} positions, too few for the prompt.")
 
     @classmethod
@@ -93,6 +95,7 @@ class Probe:
         language: str = "en",
         task: str = "transcribe",
         max_new_tokens: int = 225,
+        timestamps: bool = False,
     ) -> Probe:
         """Load a checkpoint from a folder or the hub.
 
@@ -104,7 +107,7 @@ class Probe:
             A CUDA GPU where there is one, else the CPU.
         dtype : str or torch.dtype, optional
             What the model runs in; float32 by default. Measures are float32 or better in any case.
-        language, task, max_new_tokens
+        language, task, max_new_tokens, timestamps
             As for the class.
 
         Raises
@@ -119,6 +122,7 @@ class Probe:
             language=language,
             task=task,
             max_new_tokens=max_new_tokens,
+            timestamps=timestamps,
             source={
                 "model": loaded.source,
                 "model_sha256": loaded.model_sha256,
@@ -127,26 +131,20 @@ class Probe:
         )
 
     def __repr__(self) -> str:
-        config = self.model.config
-        return (
-            f"Probe({self._source.get('model', type(self.model).__name__)!r}, d={config.d_model}, "
-            f"V={len(self.vocabulary)}, window={self.window.seconds:g} s, {self.dtype}, {self.device}, "
-            f"prompt={self._prompt_text()!r})"
-        )
+        return showing.probe_as_text(self)
 
     def _repr_html_(self) -> str:
-        config = self.model.config
-        rows = [
-            ("layers", f"{config.encoder_layers} encoder, {config.decoder_layers} decoder, d = {config.d_model}"),
-            ("vocabulary", f"{len(self.vocabulary)} tokens"),
-            ("window", f"{self.window.seconds:g} s, {self.window.n_mels} mel bands"),
-            ("prompt", self._prompt_text()),
-            ("runs in", f"{self.dtype} on {self.device}"),
-        ]
-        return html_table(f"Probe of {self._source.get('model', type(self.model).__name__)}", rows)
+        return showing.probe_as_html(self)
 
-    def _prompt_text(self) -> str:
-        return "".join(self.vocabulary.tokens[i] for i in self.prompt)
+    @property
+    def name(self) -> str:
+        """Where the model comes from, or its class."""
+        return str(self._source.get("model", type(self.model).__name__))
+
+    @property
+    def room(self) -> int:
+        """Tokens that a ground truth may have: what the decoder's positions leave."""
+        return room_for_text(self.model, [*self.prompt, *self.lead])
 
     @property
     def device(self) -> str:
@@ -166,6 +164,7 @@ class Probe:
             "task": self.task,
             "prompt_ids": self.prompt,
             "max_new_tokens": self.max_new_tokens,
+            **({"timestamps": True} if self.rules is not None else {}),
             "dtype": self.dtype,
             "attention": self.model.config._attn_implementation,
             "window_seconds": self.window.seconds,
@@ -276,7 +275,7 @@ class Probe:
 
     def extras(self, **options: Any) -> Extras:
         """Check what is asked for beside the three tables; options as for the call, from `layers` on."""
-        return Extras.of(self.model, self.tokenizer, self.prompt, **options)
+        return Extras.of(self.model, self.tokenizer, [*self.prompt, *self.lead], **options)
 
     def prepare(
         self, waveform: Any, sample_rate: int, text: str | None, *, name: str = "clip"
@@ -299,9 +298,8 @@ class Probe:
         said = (text or "").strip() or None
         if said is not None:
             longest = max((len(ids) for _, ids in self.variants(said)[0]), default=0)
-            room = room_for_text(self.model, self.prompt)
-            if longest > room:
-                raise InputError(f"{name}: the text has {longest} tokens, but the decoder has room for {room}.")
+            if longest > self.room:
+                raise InputError(f"{name}: the text has {longest} tokens, but the decoder has room for {self.room}.")
         return x, said
 
     def batch(

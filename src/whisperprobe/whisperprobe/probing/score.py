@@ -236,8 +236,8 @@ def _row_columns(
     log_p = logit - states["log_norm"][rows.state]
     processed = logit - states["log_processed"][rows.state]
     for suppressed, where in (
-        (head.suppressed, rows.position > 0),
-        (head.suppressed_at_begin, rows.position == 0),
+        (head.suppressed, rows.state >= len(packed.input_ids)),
+        (head.suppressed_at_begin, rows.state < len(packed.input_ids)),  # states of the prompts come first
     ):
         if suppressed is not None:
             processed[where & suppressed.cpu().numpy()[rows.token_id]] = -np.inf

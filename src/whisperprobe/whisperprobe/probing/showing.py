@@ -6,9 +6,10 @@ import html
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from whisperprobe.probing.probe import Probe
     from whisperprobe.probing.store import ProbeResult
 
-__all__ = ["as_html", "as_text", "html_table"]
+__all__ = ["as_html", "as_text", "html_table", "probe_as_html", "probe_as_text"]
 
 _SHOWN = ("clip_id", "text", "prediction", "correct", "word_surprisal", "lexicon_best", "lexicon_rank")
 _CLIPS_SHOWN = 5
@@ -80,3 +81,28 @@ def _lexicon(result: ProbeResult, options: dict[str, Any]) -> str:
     if len(ranks):
         said += f", the spoken one best in {(ranks == 1).mean():.1%} of {len(ranks)} clips"
     return said
+
+
+def probe_as_text(probe: Probe) -> str:
+    """Return who listens, in one line."""
+    return (
+        f"Probe({probe.name!r}, d={probe.model.config.d_model}, V={len(probe.vocabulary)}, "
+        f"window={probe.window.seconds:g} s, {probe.dtype}, {probe.device}, prompt={_prompt(probe)!r})"
+    )
+
+
+def probe_as_html(probe: Probe) -> str:
+    """Return the same as a table, and the model's shape."""
+    config = probe.model.config
+    rows = [
+        ("layers", f"{config.encoder_layers} encoder, {config.decoder_layers} decoder, d = {config.d_model}"),
+        ("vocabulary", f"{len(probe.vocabulary)} tokens"),
+        ("window", f"{probe.window.seconds:g} s, {probe.window.n_mels} mel bands"),
+        ("prompt", _prompt(probe)),
+        ("runs in", f"{probe.dtype} on {probe.device}"),
+    ]
+    return html_table(f"Probe of {probe.name}", rows)
+
+
+def _prompt(probe: Probe) -> str:
+    return "".join(probe.vocabulary.tokens[i] for i in probe.prompt)
