@@ -167,3 +167,32 @@ def test_planning_imports_nothing_heavy(tiny_study: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code, str(tiny_study)], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+ASKED = {
+    "layers": [0, 1], "layer_vectors": True, "encoder": "mean", "lexicon": "words.txt", "candidates": 2, "n_best": 3,
+}  # fmt: skip
+
+
+def test_what_a_probe_measures_beside_reaches_every_probe(tiny_study: Path) -> None:
+    words = tiny_study.parent / "words.txt"
+    words.write_text("sick\nthick\n", encoding="utf-8")
+    for stage in planned(tiny_study, probe=ASKED).stages:
+        if stage.kind == "probe":
+            assert stage.options | ASKED | {"lexicon": str(words), "competitors": 10} == stage.options
+
+
+@pytest.mark.parametrize(
+    ("probe", "said"),
+    [
+        ({"lexicon": "nowhere.txt"}, "names the lexicon 'nowhere.txt', but there is no"),
+        ({"candidates": 2}, "gives 'candidates', which needs 'lexicon'"),
+        ({"layer_vectors": True}, "gives 'layer_vectors', which needs 'layers'"),
+        ({"layers": [1, 1]}, "'layers'.*list of different layers"),
+        ({"layers": "some"}, "'layers'.*\"all\" or a list"),
+        ({"encoder": "max"}, "'encoder'.*one of"),
+    ],
+)
+def test_what_a_probe_cannot_measure_is_refused_by_the_plan(tiny_study: Path, probe: dict[str, Any], said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        planned(tiny_study, probe=probe)

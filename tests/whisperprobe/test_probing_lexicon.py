@@ -91,6 +91,34 @@ def test_within_1e5_in_float32_on_the_trained_model(demo):
     assert set(run.clips["lexicon_found"]) == {True}
 
 
+def test_batches_agree_within_1e5_in_float32_in_all_that_is_asked_for(demo):
+    probe, clips, texts = demo
+    words = sorted({text.lower() for text in texts})
+    asked = {"layers": "all", "encoder": "mean", "lexicon": words, "candidates": 5, "n_best": 3, "vectors": "none"}
+    padded = [np.concatenate([x, np.zeros(160, dtype=np.float32)]) for x in clips]
+    names = [f"{i:02}" for i in range(len(clips))]
+    whole = probe(clips, texts, ids=names, **asked)
+    for other in (
+        probe(clips, texts, ids=names, batch_size=1, **asked),
+        probe(clips[::-1], texts[::-1], ids=names[::-1], batch_size=3, **asked),
+        probe(padded, texts, ids=names, **asked),
+    ):
+        for name, keys in (
+            ("clips", ["clip_id"]),
+            ("layers", ["clip_id", "decoding", "variant", "position", "layer"]),
+            ("competitors", ["clip_id", "place"]),
+            ("alternatives", ["clip_id", "place"]),
+        ):
+            left, right = (x.table(name).sort_values(keys, ignore_index=True) for x in (whole, other))
+            for column in left.columns.drop("encoder_row", errors="ignore"):
+                if left[column].dtype.kind == "f":
+                    assert np.allclose(left[column], right[column], atol=1e-5, rtol=1e-6, equal_nan=True), column
+                elif name != "layers" or column != "rank":  # far down, ranks hang on rounding
+                    assert left[column].equals(right[column]), (name, column)
+    rows = probe(clips[::-1], ids=names[::-1], encoder="mean", batch_size=3).encoder
+    assert np.abs(whole.encoder - rows[::-1]).max() < 1e-5
+
+
 def test_columns_follow_from_the_scores(result, alone):
     clips, p = result.clips, np.exp(alone)
     share = p / p.sum(1, keepdims=True)
