@@ -63,6 +63,7 @@ def probe_source(
     shard: Annotated[
         str | None, typer.Option("--shard", metavar="I/N", help="Only the parts I modulo N, from 0: one array task.")
     ] = None,
+    rows_per_part: Annotated[int, typer.Option("--rows-per-part", metavar="N", help="Clips in one file.")] = 256,
     max_failures: Annotated[float, typer.Option("--max-failures", help="Share of bad clips that is borne.")] = 0.05,
     text_pattern: TextPattern = None,
     language: Language = "en",
@@ -73,6 +74,9 @@ def probe_source(
     max_samples: MaxSamples = None,
     seed: Seed = 0,
     device: Device = "auto",
+    dtype: Annotated[
+        str, typer.Option("--dtype", help="What the model runs in: float32, bfloat16, float16 or float64.")
+    ] = "float32",
     num_workers: Annotated[
         int, typer.Option("--num-workers", metavar="N", help="Threads that decode ahead of the model; 0: none.")
     ] = 2,
@@ -115,6 +119,7 @@ def probe_source(
         competitors=competitors,
         n_best=n_best,
         shard=shard,
+        rows_per_part=rows_per_part,
         max_failures=max_failures,
         text_pattern=text_pattern,
         language=language,
@@ -123,6 +128,7 @@ def probe_source(
         max_samples=max_samples,
         seed=seed,
         device=device,
+        dtype=dtype,
         num_workers=num_workers,
         num_threads=num_threads,
     )
