@@ -10,6 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import audiogram
 from audiogram import Audiogram, get_filter, preset
 from audiogram.errors import InputError
 from audiogram.filters.attenuation import Attenuation
@@ -85,6 +86,23 @@ def test_a_tone_is_attenuated_by_the_threshold_at_its_frequency():
         steady = slice(4096, -4096)
         level = 20 * np.log10(np.std(heard[steady]) / np.std(tone[steady]))
         assert level == pytest.approx(-loss, abs=0.1), frequency
+
+
+@pytest.mark.parametrize("name", audiogram.conditions())
+@pytest.mark.parametrize(("rate", "within"), [(16_000, 0.2), (44_100, 0.7)])
+def test_the_studys_conditions_attenuate_tones_by_their_thresholds(name, rate, within):
+    ear, options = preset(name), dict(audiogram.condition(name).options)
+    for method in ("stft", "fir"):
+        one = Attenuation(ear, sample_rate=rate, **{**options, "method": method})
+        for frequency, threshold in zip(ear.frequencies, ear.thresholds, strict=True):
+            if 2 * frequency >= rate:
+                continue  # 8 kHz at 16 kHz is the Nyquist frequency
+            tone = np.sin(2 * np.pi * frequency * np.arange(rate) / rate)
+            middle = slice(rate // 4, rate // 4 + rate // 2)
+            loss = -20 * np.log10(np.std(one(tone)[middle]) / np.std(tone[middle]))
+            # thresholds bend at their frequencies, and a window hears to both sides: most at 125 Hz, where they
+            # change by 15 dB within 125 Hz
+            assert loss == pytest.approx(threshold, abs=within if frequency == 125 else 0.7 * within), frequency
 
 
 def test_no_loss_changes_nothing():
