@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from audiogram.ear_transfer import ear_kernel, ear_response, ear_transfer, fir_gains, low_passed_inverse
+from audiogram.ear_transfer import ear_kernel, ear_response, fir_gains, low_passed_inverse, to_cochlea
 from audiogram.errors import InputError
 from audiogram.kernels.zero_phase import convolve, convolve_tensor
 
@@ -55,7 +55,7 @@ def test_a_tone_changes_by_the_response(source, rate):
         tone = np.sin(2 * np.pi * hz * at)
         steady = slice(rate // 4, -rate // 4)
         for inverse, sign in ((False, 1), (True, -1)):
-            inside = ear_transfer(tone, rate, source, inverse=inverse)
+            inside = to_cochlea(tone, rate, source, inverse=inverse)
             level = 20 * np.log10(np.std(inside[steady]) / np.std(tone[steady]))
             assert level == pytest.approx(sign * ear_response(hz, source), abs=0.02), (hz, inverse)
             # zero phase: not even a fraction of a period late
@@ -67,7 +67,7 @@ def test_a_tone_changes_by_the_response(source, rate):
 def test_there_and_back_is_nothing(source, rate):
     x = np.zeros(2 * rate)
     x[rate // 2 : -rate // 2] = noise(rate)
-    back = ear_transfer(ear_transfer(x, rate, source), rate, source, inverse=True)
+    back = to_cochlea(to_cochlea(x, rate, source), rate, source, inverse=True)
     np.testing.assert_allclose(back, x, atol=2e-3 * np.abs(x).max())
 
 
@@ -75,12 +75,12 @@ def test_there_and_back_is_nothing(source, rate):
 def test_the_windowed_filter_is_a_convolution_with_a_short_symmetric_filter(inverse):
     click = np.zeros(4001)
     click[2000] = 1
-    taps = ear_transfer(click, 44_100, inverse=inverse, design="windowed")
+    taps = to_cochlea(click, 44_100, inverse=inverse, design="windowed")
     np.testing.assert_allclose(taps, taps[::-1], atol=1e-12)
     np.testing.assert_allclose(taps[: 2000 - 507], 0, atol=1e-9 * np.abs(taps).max())
     x = noise(5000)
     wanted = np.convolve(x, taps[2000 - 507 : 2001 + 507])[507:-507]
-    np.testing.assert_allclose(ear_transfer(x, 44_100, inverse=inverse, design="windowed"), wanted, atol=1e-8)
+    np.testing.assert_allclose(to_cochlea(x, 44_100, inverse=inverse, design="windowed"), wanted, atol=1e-8)
 
 
 @pytest.mark.parametrize("inverse", [False, True])
@@ -144,28 +144,28 @@ def test_fir_gains_are_the_sum_of_cosines():
 )
 def test_any_length_keeps_and_ends_do_not_touch(samples, rate, design, inverse):
     x = noise(2, samples, seed=samples)
-    y = ear_transfer(x, rate, design=design, inverse=inverse)
+    y = to_cochlea(x, rate, design=design, inverse=inverse)
     assert y.shape == x.shape
     for row in (0, 1):
-        np.testing.assert_allclose(y[row], ear_transfer(x[row], rate, design=design, inverse=inverse), atol=1e-12)
-    longer = ear_transfer(np.pad(x, ((0, 0), (5000, 5000))), rate, design=design, inverse=inverse)[:, 5000:-5000]
+        np.testing.assert_allclose(y[row], to_cochlea(x[row], rate, design=design, inverse=inverse), atol=1e-12)
+    longer = to_cochlea(np.pad(x, ((0, 0), (5000, 5000))), rate, design=design, inverse=inverse)[:, 5000:-5000]
     np.testing.assert_allclose(y, longer, atol=1e-11 * np.abs(longer).max())
 
 
 def test_silence_precisions_and_tensors():
     for design in ("table", "windowed"):
-        assert not ear_transfer(np.zeros((2, 500), np.float32), 16_000, design=design).any()
+        assert not to_cochlea(np.zeros((2, 500), np.float32), 16_000, design=design).any()
         x = noise(2, 1200)
-        wanted = ear_transfer(x, 16_000, design=design)
-        single = ear_transfer(x.astype(np.float32), 16_000, design=design)
+        wanted = to_cochlea(x, 16_000, design=design)
+        single = to_cochlea(x.astype(np.float32), 16_000, design=design)
         assert single.dtype == np.float32
         np.testing.assert_allclose(single, wanted, atol=1e-5)
         for dtype, atol in ((torch.float64, 1e-13), (torch.float32, 1e-5)):
-            tensor = ear_transfer(torch.from_numpy(x).to(dtype), 16_000, design=design)
+            tensor = to_cochlea(torch.from_numpy(x).to(dtype), 16_000, design=design)
             assert tensor.dtype == dtype
             np.testing.assert_allclose(tensor.numpy(), wanted, atol=atol)
     x = torch.from_numpy(noise(1, 20)).requires_grad_()
-    assert torch.autograd.gradcheck(lambda x: ear_transfer(x, 100, design="windowed"), (x,))
+    assert torch.autograd.gradcheck(lambda x: to_cochlea(x, 100, design="windowed"), (x,))
 
 
 @settings(deadline=None, max_examples=40)
@@ -185,11 +185,11 @@ def test_blocks_of_the_convolution_do_not_show(samples, reach, rows):
         (lambda: ear_response([-1.0]), "0 Hz or more"),
         (lambda: ear_response([np.nan]), "0 Hz or more"),
         (lambda: ear_response(1000, "freefield"), "unknown source 'freefield'. Did you mean 'free_field'"),
-        (lambda: ear_transfer(np.zeros(10), 16_000, "ff"), "unknown source 'ff'"),
-        (lambda: ear_transfer(np.zeros(10), 16_000, design="windows"), "Did you mean 'windowed'"),
-        (lambda: ear_transfer(np.zeros(10), 0), "positive number of Hz"),
-        (lambda: ear_transfer(np.zeros(10, np.int16), 16_000), "divide by 32768"),
-        (lambda: ear_transfer(np.array([np.nan]), 16_000), "NaN"),
+        (lambda: to_cochlea(np.zeros(10), 16_000, "ff"), "unknown source 'ff'"),
+        (lambda: to_cochlea(np.zeros(10), 16_000, design="windows"), "Did you mean 'windowed'"),
+        (lambda: to_cochlea(np.zeros(10), 0), "positive number of Hz"),
+        (lambda: to_cochlea(np.zeros(10, np.int16), 16_000), "divide by 32768"),
+        (lambda: to_cochlea(np.array([np.nan]), 16_000), "NaN"),
     ],
 )
 def test_bad_input(call, words):

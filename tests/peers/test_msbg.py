@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from audiogram import Audiogram, get_filter
-from audiogram.ear_transfer import ear_transfer
+from audiogram.ear_transfer import to_cochlea
 from audiogram.filters.severity import severity_of
 from audiogram.kernels.smearing_frames import smearing_matrix
 
@@ -52,7 +52,7 @@ def test_the_losses_cover_all_severities():
 
 @pytest.mark.parametrize("inverse", [False, True])
 def test_the_ear_alone(speech, inverse):
-    found = ear_transfer(speech, theirs.RATE, inverse=inverse, design="windowed")
+    found = to_cochlea(speech, theirs.RATE, inverse=inverse, design="windowed")
     wanted = theirs.to_cochlea(speech, inverse)
     np.testing.assert_allclose(found, wanted, atol=1e-8 * np.abs(wanted).max())
 

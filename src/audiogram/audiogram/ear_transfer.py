@@ -23,7 +23,7 @@ import numpy.typing as npt
 from audiogram.errors import InputError, unknown_name
 from audiogram.filters.protocol import check_sample_rate, check_sound, is_tensor
 
-__all__ = ["Design", "Source", "ear_kernel", "ear_response", "ear_transfer", "fir_gains", "low_passed_inverse"]
+__all__ = ["Design", "Source", "ear_kernel", "ear_response", "fir_gains", "low_passed_inverse", "to_cochlea"]
 
 Source = Literal["free_field", "diffuse_field", "ear_reference_point"]
 Design = Literal["table", "windowed"]
@@ -103,7 +103,7 @@ def ear_response(frequency: npt.ArrayLike, source: Source = "free_field") -> Arr
     return result
 
 
-def ear_transfer(
+def to_cochlea(
     x: Any,
     sample_rate: float,
     source: Source = "free_field",
@@ -149,8 +149,8 @@ def ear_transfer(
     --------
     >>> click = np.zeros(2000)
     >>> click[1000] = 1
-    >>> inside = ear_transfer(click, 16_000)
-    >>> bool(np.allclose(ear_transfer(inside, 16_000, inverse=True), click, atol=1e-4))
+    >>> inside = to_cochlea(click, 16_000)
+    >>> bool(np.allclose(to_cochlea(inside, 16_000, inverse=True), click, atol=1e-4))
     True
     """
     check_sound(x)
@@ -168,7 +168,7 @@ def ear_transfer(
 
 @lru_cache(maxsize=16)
 def ear_kernel(sample_rate: float, source: Source, inverse: bool, design: Design) -> Array:
-    """Impulse response of `ear_transfer`, of odd length, symmetric about its middle, time 0; not to be changed."""
+    """Impulse response of `to_cochlea`, of odd length, symmetric about its middle, time 0; not to be changed."""
     if design not in get_args(Design):
         raise unknown_name("design of the ear's transfer", design, get_args(Design))
     reach = max(64, math.ceil(_REACH[design] * sample_rate))

@@ -25,6 +25,8 @@ from audiogram.thresholds import Audiogram, Interpolation
 if TYPE_CHECKING:
     import torch
 
+    from audiogram.kernels.gammatone_gain import Expansion
+
 __all__ = ["Msbg"]
 
 Array = npt.NDArray[Any]
@@ -63,7 +65,7 @@ class Msbg(DifferentiableFilter):
         Where sound comes from; see `audiogram.ear_transfer.ear_response`.
     transfer : {"windowed", "table"}, default "windowed"
         How outer and middle ear are filtered, there and back: as the simulator does, or exactly; see
-        `audiogram.ear_transfer.ear_transfer`.
+        `audiogram.ear_transfer.to_cochlea`.
     interpolation : {"linear", "log2", "erb"}, default "linear"
         Frequency scale on which thresholds are interpolated to the channels' centres, outermost ones held; the default
         is the simulator's.
@@ -231,6 +233,20 @@ class Msbg(DifferentiableFilter):
         """Of each ear."""
         return tuple(severity_of(ear) if self.severity == "auto" else self._fixed for ear in self.ears)
 
+    @cached_property
+    def _rules(self) -> dict[Severity, Expansion]:
+        """Gains in the channels, of all ears, for each severity that one of them has."""
+        from audiogram.kernels.gammatone import channels
+        from audiogram.kernels.gammatone_gain import Expansion
+
+        rules = {}
+        for severity in set(self._severities):
+            centres = channels(_BANKS[severity], self.sample_rate).centres
+            loss = np.stack([ear.at(centres, self.interpolation, "hold") for ear in self.ears])
+            exponents = expansion_exponents(loss, self.max_loss)
+            rules[severity] = Expansion(exponents, np.full_like(exponents, self._catch_up))
+        return rules
+
     @property
     def _catch_up(self) -> float:
         """Envelope of 105 dB SPL."""
@@ -266,35 +282,22 @@ def _alike(filters: Sequence[Msbg], ears: Sequence[npt.NDArray[np.int64]]) -> li
 def _on_rows(filters: Sequence[Msbg], ears: Sequence[npt.NDArray[np.int64]], rows: Array) -> Array:
     """Filters that are `_alike` on rows (rows, samples); shape (filters, rows, samples)."""
     from audiogram.kernels.gammatone import channels
-    from audiogram.kernels.gammatone_gain import Expansion, expand
+    from audiogram.kernels.gammatone_gain import expand
     from audiogram.kernels.threads import in_row_blocks
     from audiogram.kernels.zero_phase import convolve
 
     first, samples = filters[0], rows.shape[-1]
-    severities = np.array([first._severities[ear] for ear in ears[0]])
     (there, back), (before, after) = first._kernels, first._margins
-    inside = np.empty((len(rows), before + samples + after))
-    heard = np.empty((len(filters), *inside.shape))
     out = np.empty((len(filters), *rows.shape), rows.dtype)
 
-    def inwards(begin: int, end: int) -> None:
-        arriving = convolve(np.pad(rows[begin:end], ((0, 0), (before, after))), there)
-        factors = [BROADENING[one] for one in severities[begin:end]]
-        inside[begin:end] = smear_array(arriving, factors, first.sample_rate, rows.dtype)
+    def work(begin: int, end: int) -> None:
+        for i in range(begin, end):  # one by one: what a row needs is small enough for the cache
+            severity = first._severities[ears[0][i]]
+            bank, rules = channels(_BANKS[severity], first.sample_rate), [one._rules[severity] for one in filters]
+            inside = convolve(np.pad(rows[i : i + 1], ((0, 0), (before, after))), there)
+            inside = smear_array(inside, [BROADENING[severity]], first.sample_rate, rows.dtype)
+            heard = expand(inside, rules, [own[i : i + 1] for own in ears], bank, flat=False)
+            out[:, i] = convolve(heard[:, 0], back)[:, before : before + samples]
 
-    def outwards(begin: int, end: int) -> None:
-        for one, target in zip(heard, out, strict=True):
-            target[begin:end] = convolve(one[begin:end], back)[:, before : before + samples]
-
-    in_row_blocks(inwards, len(rows))
-    for severity in np.unique(severities):
-        mine = np.flatnonzero(severities == severity)
-        bank = channels(_BANKS[severity], first.sample_rate)
-        rules = []
-        for one in filters:
-            loss = np.stack([ear.at(bank.centres, one.interpolation, "hold") for ear in one.ears])
-            exponents = expansion_exponents(loss, one.max_loss)
-            rules.append(Expansion(exponents, np.full_like(exponents, one._catch_up)))
-        heard[:, mine] = expand(inside[mine], rules, [own[mine] for own in ears], bank, flat=False)
-    in_row_blocks(outwards, len(rows))
+    in_row_blocks(work, len(rows))
     return out

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import scipy.fft
 
 from audiogram.kernels.compiling import compiled
-from audiogram.kernels.smearing_frames import OVERLAP, frame_count, window_of
+from audiogram.kernels.smearing_frames import INAUDIBLE, OVERLAP, frame_count, window_of
 
 __all__ = ["smear"]
 
@@ -79,7 +79,8 @@ def _power(spectra: Array, out: Array) -> None:
     for i in range(count):
         source, target = spectra[i, :bins], out[i]
         for k in range(bins):
-            target[k] = source[k].real ** 2 + source[k].imag ** 2
+            power = source[k].real ** 2 + source[k].imag ** 2
+            target[k] = power if power > INAUDIBLE else 0.0
 
 
 @compiled

@@ -9,14 +9,18 @@ import numpy.typing as npt
 
 from audiogram.scales import erb_bandwidth
 
-__all__ = ["OVERLAP", "frame_count", "frame_of", "smearing_matrix", "window_of"]
+__all__ = ["INAUDIBLE", "OVERLAP", "frame_count", "frame_of", "smearing_matrix", "window_of"]
 
 Array = npt.NDArray[np.float64]
 
 OVERLAP = 4
 """Frames that lie over a sample."""
 
+INAUDIBLE = 1e-30
+"""Power of a bin, re that of full scale about, below which it counts as silent, in all precisions."""
+
 _FRAME_SECONDS = 256 / 44_100
+_NEGLIGIBLE = 1e-12
 
 
 def frame_of(sample_rate: float) -> int:
@@ -74,6 +78,7 @@ def smearing_matrix(bins: int, bin_hz: float, lower: float, upper: float) -> npt
     broad = _auditory_filters(bins, bins, bin_hz, lower, upper)
     solution = np.linalg.lstsq(normal, broad, rcond=None)[0]
     matrix: npt.NDArray[np.float64] = np.ascontiguousarray(solution[:bins])
+    matrix[np.abs(matrix) < _NEGLIGIBLE] = 0  # in single precision such numbers would be slow to multiply
     matrix.flags.writeable = False
     return matrix
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from audiogram.kernels.smearing_frames import OVERLAP, frame_count, window_of
+from audiogram.kernels.smearing_frames import INAUDIBLE, OVERLAP, frame_count, window_of
 
 __all__ = ["smear"]
 
@@ -32,6 +32,7 @@ def smear(x: torch.Tensor, matrix: torch.Tensor, frame: int) -> torch.Tensor:
     padded = torch.nn.functional.pad(x, (frame - hop, count * hop - samples))
     spectrum = torch.fft.rfft(padded.unfold(-1, frame, hop) * window, n=2 * frame)[..., :frame]
     power = spectrum.real.square() + spectrum.imag.square()
+    power = torch.where(power > INAUDIBLE, power, 0.0)
     smeared = power @ matrix.T
     # where one of them is 0 a square root has no gradient: such bins are kept out of it, not multiplied away
     sounds = (power > 0) & (smeared > 0)
