@@ -6,6 +6,8 @@ frames are cut and added here; overlap-add is shifted additions, without atomics
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 
 from audiogram.kernels.layout import frames_per_row
@@ -13,14 +15,14 @@ from audiogram.kernels.layout import frames_per_row
 __all__ = ["stft_gains"]
 
 
-def stft_gains(x: torch.Tensor, gains: torch.Tensor, n_fft: int, hop: int) -> torch.Tensor:
+def stft_gains(x: torch.Tensor, gains: Sequence[torch.Tensor], n_fft: int, hop: int) -> torch.Tensor:
     """Filter rows by gains per STFT bin, several sets of gains from one forward transform.
 
     Parameters
     ----------
     x : Tensor of float32 or float64, shape (rows, samples)
         Sound; zero padding of half a window at both ends is implied.
-    gains : Tensor, shape (sets, rows or 1, n_fft // 2 + 1)
+    gains : sequence of Tensor, each of shape (rows or 1, n_fft // 2 + 1)
         Linear gains, real, on the device of `x`.
     n_fft, hop : int
         Window and hop in samples, hop at most half a window.
@@ -38,13 +40,14 @@ def stft_gains(x: torch.Tensor, gains: torch.Tensor, n_fft: int, hop: int) -> to
     length = (per_row - 1) * hop + n_fft
     padded = torch.nn.functional.pad(x.to(forward), (half, max(0, length - half - samples)))[:, :length]
     spectrum = torch.fft.rfft(padded.unfold(-1, n_fft, hop) * window)
-    shaped = (spectrum.unsqueeze(0) * gains.unsqueeze(-2)).to(x.dtype.to_complex())
     window = window.to(x.dtype)
-    frames = torch.fft.irfft(shaped, n=n_fft) * window
-    added = _overlap_add(frames, hop)
+    added = []
+    for one in gains:  # one set at a time: what lies between the transforms is many times the sound
+        shaped = (spectrum * one.unsqueeze(-2)).to(x.dtype.to_complex())
+        added.append(_overlap_add(torch.fft.irfft(shaped, n=n_fft) * window, hop)[..., half : half + samples])
     squares = _overlap_add(window.square().expand(per_row, n_fft), hop)
     # cut first: the first sample of the padding has a window sum of 0
-    return added[..., half : half + samples] / squares[half : half + samples]
+    return torch.stack(added) / squares[half : half + samples]
 
 
 def _overlap_add(frames: torch.Tensor, hop: int) -> torch.Tensor:
@@ -55,6 +58,5 @@ def _overlap_add(frames: torch.Tensor, hop: int) -> torch.Tensor:
     pieces = frames.reshape(*frames.shape[:-1], shifts, hop)
     total = frames.new_zeros((*frames.shape[:-2], per_row + shifts - 1, hop))
     for k in range(shifts):
-        added = torch.nn.functional.pad(pieces[..., k, :], (0, 0, k, shifts - 1 - k))
-        total = total + added
+        total[..., k : k + per_row, :] += pieces[..., k, :]
     return total.flatten(-2)
