@@ -8,16 +8,13 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Literal, get_args
 
-import numpy as np
-
 from audiogram.errors import InputError, unknown_name
-from audiogram.filters.protocol import check_sample_rate, check_sound, is_tensor
+from audiogram.filters.protocol import check_sample_rate, check_sound
 from audiogram.filters.registry import filter_flags, filter_info, get_filter, resolve_options
 from audiogram.frozen_mapping import FrozenMapping
 from audiogram.levels import check_level
 from audiogram.maskers import check_noise
-from audiogram.presenting import normaliser, presented
-from audiogram.sharing import shared_groups
+from audiogram.sharing import hear_together
 from audiogram.standard_audiograms import parse_audiogram, preset
 from audiogram.thresholds import Audiogram
 
@@ -63,6 +60,7 @@ class Condition:
 
     Examples
     --------
+    >>> import numpy as np
     >>> quiet = Condition("quiet", Audiogram([1000], [20]))
     >>> quiet(np.ones(2), sample_rate=16000)
     array([0.1, 0.1])
@@ -285,6 +283,7 @@ def apply_conditions(
 
     Examples
     --------
+    >>> import numpy as np
     >>> apply_conditions(np.zeros(16000), 16_000, ["normal", "lfloss", "hfloss"]).shape
     (3, 16000)
     """
@@ -294,22 +293,4 @@ def apply_conditions(
     chosen = tuple(as_condition(one) for one in conditions)
     if not chosen:
         raise InputError("there are no conditions to apply.")
-    plan = shared_groups(chosen, check_sample_rate(sample_rate))
-    heard: list[Any] = [None] * len(chosen)
-    for group in plan:
-        sound, scale = presented(x, sample_rate, group.first, keys)
-        results = group.hear(sound, x, keys)
-        if scale is None and len(plan) == 1 and len(set(group.normalise)) == 1 and isinstance(results, np.ndarray):
-            # all conditions at once, and in place unless a filter hands back the sound it was given
-            if group.normalise[0] == "none":
-                return results
-            divisor = normaliser(results, x, group.normalise[0])
-            return np.divide(results, divisor, out=None if np.may_share_memory(results, x) else results)
-        for i, result, normalise in zip(group.members, results, group.normalise, strict=True):
-            unscaled = result if scale is None else result / scale
-            heard[i] = unscaled if normalise == "none" else unscaled / normaliser(unscaled, x, normalise)
-    if is_tensor(x):
-        import torch
-
-        return torch.stack(heard)
-    return np.stack(heard)
+    return hear_together(x, check_sample_rate(sample_rate), chosen, keys)

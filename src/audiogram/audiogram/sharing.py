@@ -1,4 +1,4 @@
-"""Which conditions share work: those of one filter class that hear the same sound."""
+"""Several conditions on the same sound: those of one filter class that hear the same share work."""
 
 from __future__ import annotations
 
@@ -7,20 +7,23 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from audiogram.errors import AudiogramError, FilterPluginError
+from audiogram.filters.protocol import is_tensor
 from audiogram.filters.registry import filter_flags, filter_info, get_filter
 from audiogram.frozen_mapping import FrozenMapping
-from audiogram.presenting import REFERENCE_DBSPL
+from audiogram.presenting import REFERENCE_DBSPL, normaliser, presented
 from audiogram.random_streams import row_keys
 
 if TYPE_CHECKING:
     from audiogram.listening import Condition
 
-__all__ = ["Group", "shared_groups"]
+__all__ = ["hear_together"]
 
 
 @dataclass(frozen=True)
-class Group:
+class _Group:
     """Conditions that have filter class, level and noise in common.
 
     Attributes
@@ -89,13 +92,13 @@ class Group:
 
 
 @lru_cache(maxsize=64)
-def shared_groups(conditions: tuple[Condition, ...], rate: float) -> tuple[Group, ...]:
+def _groups(conditions: tuple[Condition, ...], rate: float) -> tuple[_Group, ...]:
     """Conditions in groups, with the filters of each made for a sampling rate in Hz; kept for the next clip."""
     shared: dict[Any, list[int]] = {}
     for i, one in enumerate(conditions):
         shared.setdefault((one.filter, one.level, one.noise), []).append(i)
     return tuple(
-        Group(
+        _Group(
             tuple(members),
             conditions[members[0]],
             tuple(_filter(conditions[i], rate) for i in members),
@@ -117,3 +120,26 @@ def _filter(one: Condition, rate: float) -> Any:
 def _whose(one: Condition) -> str:
     info = filter_info(one.filter)
     return f"filter {one.filter!r} of {info.distribution} {info.version}"
+
+
+def hear_together(x: Any, rate: float, conditions: tuple[Condition, ...], keys: str | Sequence[str] | None) -> Any:
+    """Sound under several conditions, checked before; see `listening.apply_conditions`."""
+    plan = _groups(conditions, rate)
+    heard: list[Any] = [None] * len(conditions)
+    for group in plan:
+        sound, scale = presented(x, rate, group.first, keys)
+        results = group.hear(sound, x, keys)
+        if scale is None and len(plan) == 1 and len(set(group.normalise)) == 1 and isinstance(results, np.ndarray):
+            # all conditions at once, and in place unless a filter hands back the sound it was given
+            if group.normalise[0] == "none":
+                return results
+            divisor = normaliser(results, x, group.normalise[0])
+            return np.divide(results, divisor, out=None if np.may_share_memory(results, x) else results)
+        for i, result, normalise in zip(group.members, results, group.normalise, strict=True):
+            unscaled = result if scale is None else result / scale
+            heard[i] = unscaled if normalise == "none" else unscaled / normaliser(unscaled, x, normalise)
+    if is_tensor(x):
+        import torch
+
+        return torch.stack(heard)
+    return np.stack(heard)
