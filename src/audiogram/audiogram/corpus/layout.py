@@ -16,7 +16,7 @@ VECTORS = "vectors"
 MANIFEST = "manifest.json"
 README = "README.md"
 
-_SPLIT = re.compile(r"\w+(\.\w+)*")  # what `datasets` accepts as the name of a split
+SPLIT_NAME = re.compile(r"\w+(\.\w+)*")  # what `datasets` accepts as the name of a split
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Part:
     stop: int
 
     def __post_init__(self) -> None:
-        if not _SPLIT.fullmatch(self.split):
+        if not SPLIT_NAME.fullmatch(self.split):
             raise InputError(f"split name {self.split!r} cannot be part of a file name; use letters, digits and '_'.")
         if not (0 <= self.index < self.of and 0 <= self.start <= self.stop):
             raise InputError(f"not a part: {self!r}")

@@ -1,15 +1,18 @@
-"""What names say: the split of a folder, and text and columns of a clip."""
+"""What names say: the split of a folder, text and columns of a clip, and what a folder is by its files."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from audiogram.errors import InputError
 
-__all__ = ["OURS", "TEXT_COLUMNS", "TextRule", "split_of"]
+__all__ = ["OURS", "SAVED_DICT", "SAVED_STATE", "TEXT_COLUMNS", "TextRule", "is_saved_dataset", "split_of"]
+
+# What `datasets.save_to_disk` writes beside its tables: for a DatasetDict, and for each Dataset.
+SAVED_DICT, SAVED_STATE = "dataset_dict.json", "state.json"
 
 # Where the text is found, first come first served, in metadata files and in other people's Parquet.
 TEXT_COLUMNS = ("text", "sentence", "transcription", "transcript")
@@ -25,6 +28,11 @@ _SPLITS = {
 def split_of(folder: str) -> str | None:
     """Name the split that a folder's name stands for, e.g. ``dev`` for validation; None where it stands for none."""
     return _SPLITS.get(folder.casefold())
+
+
+def is_saved_dataset(root: Path) -> bool:
+    """Whether `root` is what `datasets.load_from_disk` reads: a Dataset or a DatasetDict."""
+    return any((root / name).is_file() for name in (SAVED_DICT, SAVED_STATE))
 
 
 class TextRule:

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from audiogram.corpus.clips import MAX_SECONDS, Clip
 from audiogram.corpus.folders import Folder, has_audio
 from audiogram.corpus.layout import MANIFEST
-from audiogram.corpus.naming import TextRule
+from audiogram.corpus.naming import TextRule, is_saved_dataset
 from audiogram.corpus.selection import SplitRule, draw
 from audiogram.errors import InputError
 
@@ -62,7 +62,8 @@ def open_corpus(
     source : path or Corpus
         A folder of audio files, nested or not: folders train, validation (dev) and test at its top are splits, and a
         ``metadata.csv`` or ``.jsonl`` with ``file_name`` gives columns, as in the AudioFolder convention. Or Parquet:
-        the output of a stage, a folder of files, one file. A `Corpus` is returned as it is.
+        the output of a stage, a folder of files, one file. Or what `datasets.load_from_disk` reads. A `Corpus` is
+        returned as it is.
     text_pattern : str, optional
         Regular expression whose named groups become columns, ``text`` among them, e.g.
         ``(?P<text>\d)_(?P<speaker>[a-z]+)_(?P<take>\d+)``; matched against the whole path within the source (or
@@ -95,6 +96,10 @@ def open_corpus(
 
 
 def _backend(root: Path, rule: TextRule) -> _Backend:
+    if is_saved_dataset(root):
+        from audiogram.corpus.saved_datasets import SavedDataset
+
+        return SavedDataset(root, rule)
     parquet = root.suffix == ".parquet" if root.is_file() else (root / MANIFEST).is_file() or _has_parquet(root)
     if parquet:
         from audiogram.corpus.tables import ParquetFolder  # pyarrow is loaded only where Parquet is read
@@ -106,12 +111,13 @@ def _backend(root: Path, rule: TextRule) -> _Backend:
         raise InputError(
             f"{root} is a single file; a source is a folder of audio files, a folder of Parquet, or a .parquet file."
         )
-    if (root / "dataset_info.json").is_file() or (root / "dataset_dict.json").is_file():
-        raise InputError(
-            f"{root} was written by datasets.save_to_disk, which is not read here; write it as Parquet "
-            "(dataset.to_parquet('train.parquet')) and give that."
-        )
+    if not has_audio(root) and (inner := _saved_below(root)) is not None:
+        raise InputError(f"{root} is no corpus itself but holds what datasets.save_to_disk wrote, {inner}; give that.")
     return Folder(root, rule)
+
+
+def _saved_below(root: Path) -> Path | None:
+    return next((p for p in (path.parent for path in sorted(root.rglob("*.json"))) if is_saved_dataset(p)), None)
 
 
 def _has_parquet(root: Path) -> bool:

@@ -20,6 +20,7 @@ from audiogram.corpus.clips import Clip
 from audiogram.corpus.layout import FAILURES, MANIFEST
 from audiogram.corpus.manifest import is_complete, parts_of, read_manifest
 from audiogram.corpus.naming import OURS, TextRule, split_of
+from audiogram.corpus.sound_columns import audio_column, common_folder, path_leaf, sound_bytes, sound_cells
 from audiogram.errors import InputError, WorkError
 
 __all__ = ["ParquetFolder"]
@@ -45,11 +46,12 @@ class ParquetFolder:
     """
 
     kind = "parquet"
+    _what = "Parquet"
 
     def __init__(self, root: Path, rule: TextRule) -> None:
         self.root, self._rule = root, rule
         self.manifest = read_manifest(root) if (root / MANIFEST).is_file() else None
-        files = _stage_files(root, self.manifest) if self.manifest else _found_files(root)
+        files = self._files()
         self.splits = tuple(files)
         self._groups: dict[str, list[tuple[Path, int]]] = {}
         self._starts: dict[str, npt.NDArray[np.int64]] = {}
@@ -63,11 +65,11 @@ class ParquetFolder:
             self._groups[split] = groups
             self._starts[split] = np.concatenate([[0], np.cumsum(counts, dtype=np.int64)]).astype(np.int64)
         if schema is None:
-            raise InputError(f"the Parquet files of {root} hold no rows.")
+            raise InputError(f"the {self._what} files of {root} hold no rows.")
         self._schema = schema
-        self._audio: str = _audio_column(self._schema, root)
+        self._audio: str = audio_column(self._schema, root)
         self._key: str | None = next((n for n in ("id", "clip_id") if n in self._schema.names), None)
-        self._path_ids = False
+        self._path_ids, self._prefix = False, ""
         if self._key is None or self.manifest is None:
             self._check_ids()
         named = rule.columns()
@@ -78,46 +80,54 @@ class ParquetFolder:
         if rule.pattern is not None or rule.mapping:
             rule.check(self._applied())
 
+    def _files(self) -> dict[str, list[Path]]:
+        """Files of each split, in order."""
+        return _stage_files(self.root, self.manifest) if self.manifest else _found_files(self.root)
+
+    def _inspect(self, path: Path) -> tuple[pa.Schema, list[int], str]:
+        """Columns of a file, the rows of its groups, and a digest of what it holds."""
+        with pq.ParquetFile(path) as file:
+            metadata, schema = file.metadata, file.schema_arrow
+        counts = [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)]
+        with open(path, "rb") as raw:
+            raw.seek(-8, 2)
+            length = int.from_bytes(raw.read(4), "little")
+            raw.seek(-8 - length, 2)
+            footer = hashlib.sha256(raw.read(length)).hexdigest()
+        return schema, counts, f"{path.stat().st_size} {footer}"
+
     def _open(
         self, path: Path, known: pa.Schema | None, groups: list[tuple[Path, int]], counts: list[int]
     ) -> pa.Schema:
         try:
-            with pq.ParquetFile(path) as file:
-                metadata, schema = file.metadata, file.schema_arrow
+            schema, rows, digest = self._inspect(path)
         except (pa.ArrowInvalid, OSError) as error:
             raise InputError(
-                f"{path} cannot be read as Parquet: {error}. Damaged or half-copied? Fetch it again."
+                f"{path} cannot be read as {self._what}: {error}. Damaged or half-copied? Fetch it again."
             ) from error
         if known is not None and not known.equals(schema):
             other = next((a for a, b in zip(schema, known, strict=False) if not a.equals(b)), "number of columns")
             raise InputError(
                 f"{path} has other columns than the files before it ({other}); a corpus has one set of columns."
             )
-        for group in range(metadata.num_row_groups):
-            groups.append((path, group))
-            counts.append(metadata.row_group(group).num_rows)
-        with open(path, "rb") as raw:
-            raw.seek(-8, 2)
-            length = int.from_bytes(raw.read(4), "little")
-            raw.seek(-8 - length, 2)
-            footer = hashlib.sha256(raw.read(length)).hexdigest()
-        self._footers[os.path.relpath(path, self.root)] = f"{path.stat().st_size} {footer}"
+        groups.extend((path, group) for group in range(len(rows)))
+        counts.extend(rows)
+        self._footers[os.path.relpath(path, self.root)] = digest
         return schema
 
     def _check_ids(self) -> None:
-        leaf = self._key
-        if leaf is None:
-            kind = self._schema.field(self._audio).type
-            leaf = f"{self._audio}.path" if pa.types.is_struct(kind) and kind.get_field_index("path") >= 0 else None
+        leaf = self._key or path_leaf(self._audio, self._schema.field(self._audio).type)
         if leaf is None:
             return
         chunks = [batch.column(0) for split in self.splits for batch in self._batches(split, [leaf])]
-        if leaf != self._key:
+        if leaf not in self._schema.names:
             chunks = [pc.struct_field(chunk, "path") for chunk in chunks]
         values = pa.chunked_array(chunks)
         unique = values.null_count == 0 and pc.count_distinct(values).as_py() == len(values)
         if self._key is None:
             self._path_ids = unique
+            if unique:  # where the clips of another machine lay is no part of their names
+                self._prefix = common_folder(values.to_pylist())
         elif not unique:
             twice = pc.value_counts(values).to_pylist()
             first = max(twice, key=lambda pair: pair["counts"])
@@ -127,6 +137,7 @@ class ParquetFolder:
             )
 
     def _batches(self, split: str, columns: list[str]) -> Iterator[pa.RecordBatch]:
+        """These columns of all rows; ``struct.leaf`` gives a struct of that leaf alone."""
         for path in dict.fromkeys(path for path, _ in self._groups[split]):
             with pq.ParquetFile(path) as file:
                 yield from file.iter_batches(columns=columns)
@@ -158,8 +169,17 @@ class ParquetFolder:
         """What reads these clips, possibly in another process; `name` is the split that they are given."""
         return self._make_reader(split, indices, name, sound=True)
 
+    @property
+    def _reader(self) -> type[ParquetReader]:
+        return ParquetReader
+
+    def _rows(self, split: str, indices: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """Where in the files the rows of a split lie."""
+        return indices
+
     def _make_reader(self, split: str, indices: Sequence[int], name: str, *, sound: bool) -> ParquetReader:
-        wanted = np.asarray(indices, dtype=np.int64)
+        numbers = np.asarray(indices, dtype=np.int64)
+        wanted = self._rows(split, numbers)
         starts, groups = self._starts[split], self._groups[split]
         which = np.searchsorted(starts, wanted, side="right") - 1
         runs: list[tuple[Path, int, list[int], list[int]]] = []
@@ -167,8 +187,8 @@ class ParquetFolder:
             cuts = np.flatnonzero((np.diff(which) != 0) | (np.diff(wanted) <= 0)) + 1
             for rows in np.split(np.arange(len(wanted)), cuts):
                 group = int(which[rows[0]])
-                runs.append((*groups[group], (wanted[rows] - starts[group]).tolist(), wanted[rows].tolist()))
-        return ParquetReader(self, runs, split, name, sound)
+                runs.append((*groups[group], (wanted[rows] - starts[group]).tolist(), numbers[rows].tolist()))
+        return self._reader(self, runs, split, name, sound)
 
     def fingerprint(self) -> str:
         """Digest of all files' sizes and footers, which hold extent and statistics of each column, and the manifest."""
@@ -189,9 +209,10 @@ class ParquetReader:
     ) -> None:
         self.root, self.rule, self.columns = source.root, source._rule, source.columns
         self._audio, self._key, self._path_ids = source._audio, source._key, source._path_ids
+        self._prefix = source._prefix
         self._names = [n for n in source._schema.names if sound or n != self._audio]
         if not sound and self._path_ids:
-            self._names.append(f"{self._audio}.path")
+            self._names.append(path_leaf(self._audio, source._schema.field(self._audio).type))
         self._runs, self._source_split, self.split = list(runs), source_split, split
 
     def applied(self) -> Iterator[tuple[str, dict[str, Any], Any]]:
@@ -211,36 +232,49 @@ class ParquetReader:
         self, path: Path, group: int, rows: list[int], numbers: list[int]
     ) -> Iterator[tuple[str, dict[str, Any], Any]]:
         at, base = 0, 0
+        for batch in self._batches(path, group):
+            first = at
+            while at < len(rows) and rows[at] < base + len(batch):
+                at += 1
+            taken = batch.take(pa.array([row - base for row in rows[first:at]], type=pa.int64()))
+            cells = sound_cells(taken.column(self._audio)) if self._audio in taken.schema.names else [None] * len(taken)
+            rest = taken.select([name for name in taken.schema.names if name != self._audio])
+            plain = rest.to_pylist() if rest.num_columns else [{} for _ in range(len(taken))]
+            for row, cell, number in zip(plain, cells, numbers[first:at], strict=True):
+                id = self._id(row, cell, number)
+                yield id, self.rule.apply(id, row), cell
+            base += len(batch)
+            if at == len(rows):
+                return
+
+    def _batches(self, path: Path, group: int) -> Iterator[pa.RecordBatch]:
+        """Rows of a group, in pieces that fit into memory."""
         with pq.ParquetFile(path) as file:
-            for batch in file.iter_batches(batch_size=_BATCH, row_groups=[group], columns=self._names):
-                first = at
-                while at < len(rows) and rows[at] < base + len(batch):
-                    at += 1
-                taken = batch.take(pa.array([row - base for row in rows[first:at]], type=pa.int64()))
-                for row, number in zip(taken.to_pylist(), numbers[first:at], strict=True):
-                    cell = row.pop(self._audio, None)
-                    id = self._id(row, cell, number)
-                    yield id, self.rule.apply(id, row), cell
-                base += len(batch)
-                if at == len(rows):
-                    return
+            yield from file.iter_batches(batch_size=_BATCH, row_groups=[group], columns=self._names)
 
     def _id(self, row: dict[str, Any], cell: Any, number: int) -> str:
         if self._key is not None:
             return str(row.pop(self._key))
         if self._path_ids:
-            return str(Path(cell["path"]).with_suffix("").as_posix())
+            name = cell if isinstance(cell, str) else cell["path"]
+            return Path(name).with_suffix("").as_posix().removeprefix(self._prefix)
         return f"{self._source_split}-{number:08d}"
 
     def __iter__(self) -> Iterator[Clip]:
         for id, applied, cell in self.applied():
             data, name = (cell.get("bytes"), cell.get("path")) if isinstance(cell, Mapping) else (None, None)
+            problem = applied["problem"]
             if isinstance(cell, bytes):
                 data = cell
             elif isinstance(cell, str):
                 name = cell
+            elif isinstance(cell, Mapping) and cell.get("array") is not None and problem is None:
+                try:
+                    data = sound_bytes(cell["array"], cell["sampling_rate"])
+                except InputError as error:
+                    problem = str(error)
             folder = self.root if self.root.is_dir() else self.root.parent
-            problem = applied["problem"] or (None if data is not None or name else "the row holds no sound.")
+            problem = problem or (None if data is not None or name else "the row holds no sound.")
             metadata = {c: applied["columns"].get(c) for c in self.columns}
             path = folder / name if data is None and name else None
             yield Clip(id, self.split, applied["text"], metadata, path=path, data=data, problem=problem)
@@ -294,20 +328,3 @@ def _split_name(path: Path, root: Path) -> str:
         return split_of(match["split"]) or match["split"]
     folders = path.relative_to(root).parts[:-1]
     return split_of(path.stem) or next((s for s in map(split_of, reversed(folders)) if s), None) or "train"
-
-
-def _audio_column(schema: pa.Schema, root: Path) -> str:
-    def holds_sound(field: pa.Field) -> bool:
-        kind = field.type
-        if pa.types.is_struct(kind):
-            return "bytes" in {kind.field(i).name for i in range(kind.num_fields)}
-        plain = pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_string(kind)
-        return field.name == "audio" and bool(plain)
-
-    found = [field.name for field in schema if holds_sound(field)]
-    if "audio" in found:
-        return "audio"
-    if len(found) != 1:
-        what = f"several columns of sound ({', '.join(found)})" if found else "no column of sound"
-        raise InputError(f"{root} has {what} among {', '.join(schema.names)}; a corpus has one, best called 'audio'.")
-    return str(found[0])
