@@ -62,8 +62,8 @@ def open_corpus(
     source : path or Corpus
         A folder of audio files, nested or not: folders train, validation (dev) and test at its top are splits, and a
         ``metadata.csv`` or ``.jsonl`` with ``file_name`` gives columns, as in the AudioFolder convention. Or Parquet:
-        the output of a stage, a folder of files, one file. Or what `datasets.load_from_disk` reads. A `Corpus` is
-        returned as it is.
+        the output of a stage, a folder of files, one file. Or what `datasets.load_from_disk` reads. Or an extracted
+        release of Common Voice, whose ``dev`` is the split ``validation``. A `Corpus` is returned as it is.
     text_pattern : str, optional
         Regular expression whose named groups become columns, ``text`` among them, e.g.
         ``(?P<text>\d)_(?P<speaker>[a-z]+)_(?P<take>\d+)``; matched against the whole path within the source (or
@@ -96,6 +96,12 @@ def open_corpus(
 
 
 def _backend(root: Path, rule: TextRule) -> _Backend:
+    if root.is_dir() and not (root / MANIFEST).is_file():
+        from audiogram.corpus.common_voice import CommonVoice, find_release
+
+        release = find_release(root)
+        if release is not None:
+            return CommonVoice(release, rule)
     if is_saved_dataset(root):
         from audiogram.corpus.saved_datasets import SavedDataset
 
@@ -107,6 +113,11 @@ def _backend(root: Path, rule: TextRule) -> _Backend:
         if root.is_dir() and not (root / MANIFEST).is_file() and has_audio(root):
             raise InputError(f"{root} holds both audio files and Parquet files; give the folder of one of them.")
         return ParquetFolder(root, rule)
+    if root.name.endswith((".tar.gz", ".tgz", ".tar")):
+        raise InputError(
+            f"{root} is an archive. Extract it first; a Common Voice release can be written as Parquet straight from "
+            "its archive: whisperprobe commonvoice import ARCHIVE OUT."
+        )
     if root.is_file():
         raise InputError(
             f"{root} is a single file; a source is a folder of audio files, a folder of Parquet, or a .parquet file."
@@ -183,6 +194,10 @@ class Corpus:
 
     def ids(self, split: str) -> list[str]:
         """Return the ids of a split, in order."""
+        quick = getattr(self._backend, "ids", None)
+        if quick is not None:
+            every = range(self.count(split))
+            return [id for name, rows in self._resolve(split, every) for id in quick(name, rows.tolist())]
         return [row["id"] for row in self.rows(split)]
 
     def read(self, split: str, indices: Sequence[int] | None = None) -> Iterator[Clip]:
@@ -203,9 +218,13 @@ class Corpus:
             raise unknown_name("column", split.column, ["text", *self.columns])
         where: list[tuple[str, int]] = []
         ids: list[str] = []
+        known: set[str] = set()
         values: list[Any] = []
         for name in self.splits:
             for index, row in enumerate(self.rows(name)):
+                if row["id"] in known:  # a split of Common Voice, `validated`, lists the clips of others again
+                    continue
+                known.add(row["id"])
                 where.append((name, index))
                 ids.append(row["id"])
                 values.append(row[split.column] if split.column is not None else None)
