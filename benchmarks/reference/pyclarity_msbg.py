@@ -44,8 +44,12 @@ LOSSES: dict[str, tuple[Sequence[float], Sequence[float]]] = {
     "Bisgaard N3": (_BISGAARD, (35, 35, 35, 35, 40, 45, 50, 55, 60, 65)),
     "Bisgaard N4": (_BISGAARD, (55, 55, 55, 55, 55, 60, 65, 70, 75, 80)),
     "Bisgaard S1": (_BISGAARD, (10, 10, 10, 10, 10, 10, 15, 30, 55, 70)),
+    "Bisgaard N6": (_BISGAARD, (75, 77.5, 80, 82.5, 85, 90, 90, 95, 100, 100)),
 }
-"""Frequencies in Hz and thresholds in dB HL; mild to moderate-severe are the reference losses that pyclarity brings."""
+"""Frequencies in Hz and thresholds in dB HL; mild to moderate-severe are the reference losses that pyclarity brings.
+
+It warns of losses above 80 dB HL, as of Bisgaard N6, and takes them as they are.
+"""
 
 
 def audiogram_of(loss: str) -> Audiogram:

@@ -180,6 +180,16 @@ def test_smearing_is_part_of_it_by_severity():
     assert depths[3] == pytest.approx(depth(blurred), abs=3)
 
 
+def test_changing_gains_make_no_sound_far_away():
+    """A loud voice of one frequency, and a loss that at high frequencies would let nothing else be heard."""
+    rate = 44_100
+    at = np.arange(rate) / rate
+    fading = tone(400, rate, 1.0) * (0.5 - 0.5 * np.cos(2 * np.pi * 4 * at)) * 10 ** ((85 - LEVEL) / 20)
+    y = Msbg(EARS["severe"], sample_rate=rate, level=LEVEL)(fading)
+    power = np.abs(np.fft.rfft(y * np.hanning(rate))) ** 2
+    assert 10 * np.log10(power[14_000:17_000].sum() / power.sum()) < -100
+
+
 def test_limited_losses_warn():
     with pytest.warns(AudiogramWarning, match="95 dB HL for 80"):
         limited = flat(95)

@@ -22,7 +22,7 @@ _spec.loader.exec_module(theirs)
 
 LEVEL = 91.0  # dB SPL at an RMS of 1: speech of an RMS of 0.05 is at 65 dB SPL
 CATEGORY = {"NOTHING": "none", "MILD": "mild", "MODERATE": "moderate", "SEVERE": "severe"}
-LOSSES = tuple(theirs.LOSSES)
+LOSSES = tuple(loss for loss in theirs.LOSSES if loss != "Bisgaard N6")
 
 
 def ear_of(loss):
@@ -34,8 +34,8 @@ def speech():
     return theirs.speech(3.0)
 
 
-def assert_within(found, wanted, level, limit, at_least):
-    deviations = theirs.deviations(found, wanted, level)
+def assert_within(found, wanted, level, limit, at_least, below=20_000):
+    deviations = {hz: one for hz, one in theirs.deviations(found, wanted, level).items() if hz < below}
     assert len(deviations) >= at_least, "nothing to compare: are levels right?"
     worst = max(deviations, key=lambda hz: abs(deviations[hz]))
     assert abs(deviations[worst]) <= limit, f"{deviations[worst]:+.2f} dB at {worst} Hz; all: {deviations}"
@@ -75,11 +75,20 @@ def test_the_whole_simulation(speech, loss):
     assert_within(found, theirs.hear(speech, loss, LEVEL), LEVEL, 0.5, 5)
 
 
-@pytest.mark.parametrize("speech_level", [50, 80])
+@pytest.mark.parametrize(("speech_level", "below"), [(50, 20_000), (80, 20_000), (95, 14_000)])
 @pytest.mark.parametrize("loss", ["mild", "moderate", "moderate-severe"])
-def test_softer_and_louder(speech, loss, speech_level):
+def test_softer_and_louder(speech, loss, speech_level, below):
+    # at 95 dB SPL their band at 16 kHz holds clicks, at some 5 dB SPL, of gains that jump where an envelope, smoothed
+    # below 0, is set to 1e-9: they go when it is set to 1e-4 of its maximum
     level = LEVEL + speech_level - 65
     one = get_filter("msbg")(ear_of(loss), sample_rate=theirs.RATE, level=level)
+    found = one(speech * theirs.presented_gain(speech))
+    assert_within(found, theirs.hear(speech, loss, level), level, 0.5, 5, below)
+
+
+def test_losses_above_80_db(speech):
+    loss, level = "Bisgaard N6", LEVEL + 35
+    one = get_filter("msbg")(ear_of(loss), sample_rate=theirs.RATE, level=level, max_loss=104)
     found = one(speech * theirs.presented_gain(speech))
     assert_within(found, theirs.hear(speech, loss, level), level, 0.5, 5)
 

@@ -87,7 +87,8 @@ class Msbg(DifferentiableFilter):
     On speech at 44.1 kHz, levels in third-octave bands agree with those of pyclarity 0.9 within 0.5 dB wherever they
     are above 0 dB SPL, for the same sound at the same level; `benchmarks/msbg.py` shows by how much. Unlike that
     implementation there is no delay, the length is kept, silence stays silence, any rate serves, the channels' phases
-    are aligned, and nothing changes the level before the simulation. Losses above 80 dB HL are limited.
+    are aligned, and nothing changes the level before the simulation. It takes losses above 80 dB HL as they are, and
+    fails at 105; and where an envelope ends its gains jump, which clicks above 14 kHz in speech of 85 dB SPL and more.
 
     Above 18 kHz output is removed, where filtering back would amplify most. Differentiable in sound and thresholds;
     severity is piecewise constant in them.

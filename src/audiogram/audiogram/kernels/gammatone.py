@@ -15,7 +15,8 @@ makes the phase 0 everywhere, so that the bank has no delay, and on request the 
 
 The envelope of a channel is its magnitude averaged under a triangle of `Channels.hop` samples to either side, once
 every `hop` samples (1.4 kHz), then smoothed forwards and backwards by a low-pass whose corner is 3/4 of the normal
-equivalent rectangular bandwidth, at most 75 Hz [5]_ [6]_. Gains made from it are joined by straight lines.
+equivalent rectangular bandwidth, at most 75 Hz [5]_ [6]_. Gains made from it are joined by cubic
+splines: the corners of straight lines are sound at other frequencies, and far above a loud channel all that there is.
 
 References
 ----------

@@ -100,7 +100,7 @@ def _expand(
         for rule, which, gain in zip(rules, ears, gains, strict=True):
             _gains(smooth, rule.exponents[which[i]], rule.catch_up[which[i]], gain)
         late = sums[:, bank.reach - sizes.lead :]
-        expanded_sums(x, advances, workspace(bank), bank.first_high, bank.hop, gains, late)
+        expanded_sums(x, advances, workspace(bank), bank.first_high, bank.hop, _knots(gains), late)
         _equalise(sums, kernel, out[:, i])
 
 
@@ -111,6 +111,17 @@ def _gains(envelopes: Array, exponents: Array, catch_up: Array, out: Array) -> N
     np.log(out, out=out)  # the power by logarithm and exponential, which NumPy computes for several values at once
     out *= exponents
     np.exp(out, out=out)
+
+
+def _knots(gains: Array) -> Array:
+    """Knots (sets, frames + 3, channels) of cubic splines that pass gains (sets, frames + 1, channels), nearly.
+
+    Exactly for gains that are cubic over four of them; held beyond the ends.
+    """
+    held = np.concatenate([gains[:, :1], gains[:, :1], gains, gains[:, -1:], gains[:, -1:]], axis=1)
+    knots: Array = held[:, 1:-1] * (4 / 3)
+    knots -= (held[:, :-2] + held[:, 2:]) / 6
+    return knots
 
 
 def _equalise(sums: Array, kernel: Array, out: Array) -> None:

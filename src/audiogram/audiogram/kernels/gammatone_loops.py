@@ -118,27 +118,30 @@ def channel_envelopes(x: Array, advances: Array, room: Array, first_high: int, h
 def expanded_sums(x: Array, advances: Array, room: Array, first_high: int, hop: int, gains: Array, out: Array) -> None:
     """Sum of all channels times their gains, for several sets of gains.
 
-    `gains` (sets, frames + 1, channels) hold at every `hop`-th sample and change linearly between; `out` is
-    (sets, frames * hop).
+    `gains` (sets, frames + 3, channels) are the knots of cubic splines, one every `hop` samples, the first a hop before
+    the sound; `out` is (sets, frames * hop).
     """
     lanes = _lanes(len(advances))
     z, sums = np.zeros((hop + -hop % 4, WIDTH)), np.zeros(hop + -hop % 4)  # in steps of four, as above
-    start, change = np.zeros(WIDTH), np.zeros(WIDTH)
-    for frame in range(gains.shape[1] - 1):
+    p0, p1, p2, p3 = np.zeros(WIDTH), np.zeros(WIDTH), np.zeros(WIDTH), np.zeros(WIDTH)
+    for frame in range(gains.shape[1] - 3):
         _filter_hop(x[frame * hop :], advances, room, first_high, z[:hop])
         for i in range(len(gains)):
-            one, two, target = gains[i, frame], gains[i, frame + 1], out[i, frame * hop :]
-            for c in range(len(one)):
-                start[c] = one[c]
-                change[c] = (two[c] - one[c]) / hop
+            k0, k1, k2, k3 = gains[i, frame], gains[i, frame + 1], gains[i, frame + 2], gains[i, frame + 3]
+            target = out[i, frame * hop :]
+            for c in range(len(k0)):  # the spline as a polynomial in samples
+                p0[c] = (k0[c] + 4 * k1[c] + k2[c]) / 6
+                p1[c] = (k2[c] - k0[c]) / (2 * hop)
+                p2[c] = (k0[c] - 2 * k1[c] + k2[c]) / (2 * hop**2)
+                p3[c] = (k3[c] - k0[c] + 3 * (k1[c] - k2[c])) / (6 * hop**3)
             for t in range(0, hop, 4):
                 z0, z1, z2, z3 = z[t], z[t + 1], z[t + 2], z[t + 3]
                 y0, y1, y2, y3 = 0.0, 0.0, 0.0, 0.0
                 for c in range(lanes):
-                    level, slope = start[c] + t * change[c], change[c]
-                    y0 += z0[c] * level
-                    y1 += z1[c] * (level + slope)
-                    y2 += z2[c] * (level + 2 * slope)
-                    y3 += z3[c] * (level + 3 * slope)
+                    a, b, d, e = p0[c], p1[c], p2[c], p3[c]
+                    y0 += z0[c] * (a + t * (b + t * (d + t * e)))
+                    y1 += z1[c] * (a + (t + 1) * (b + (t + 1) * (d + (t + 1) * e)))
+                    y2 += z2[c] * (a + (t + 2) * (b + (t + 2) * (d + (t + 2) * e)))
+                    y3 += z3[c] * (a + (t + 3) * (b + (t + 3) * (d + (t + 3) * e)))
                 sums[t], sums[t + 1], sums[t + 2], sums[t + 3] = y0, y1, y2, y3
             target[:hop] = sums[:hop]

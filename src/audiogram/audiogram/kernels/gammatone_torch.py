@@ -64,9 +64,18 @@ def expand(
         envelope = envelope[..., : sizes.frames + 1]
         relative = (envelope / catch_up[:, some, None]).clamp(FLOOR, 1.0)
         gains = torch.exp(exponents[:, some, None] * torch.log(relative))
-        between = torch.lerp(gains[..., :-1, None], gains[..., 1:, None], rising)
-        total = total + (between * z).flatten(-2).sum(dim=1)
+        total = total + (_between(gains, rising) * z).flatten(-2).sum(dim=1)
     return _equalised(total, bank, flat, sizes.lead, samples).to(rows.dtype)
+
+
+def _between(gains: torch.Tensor, rising: torch.Tensor) -> torch.Tensor:
+    """Gains (..., frames + 1) at every sample, (..., frames, hop), by the splines of `gammatone_gain`."""
+    first, last = gains[..., :1], gains[..., -1:]
+    held = torch.cat([first, first, gains, last, last], dim=-1)
+    knots = held[..., 1:-1] * (4 / 3) - (held[..., :-2] + held[..., 2:]) / 6
+    k0, k1, k2, k3 = (knots[..., i : i + gains.shape[-1] - 1, None] for i in range(4))
+    cubic = (k3 - k0) / 6 + (k1 - k2) / 2
+    return (k0 + 4 * k1 + k2) / 6 + rising * ((k2 - k0) / 2 + rising * ((k0 - 2 * k1 + k2) / 2 + rising * cubic))
 
 
 def _responses(bank: Channels, some: slice, lead: int, delay: torch.Tensor) -> torch.Tensor:
