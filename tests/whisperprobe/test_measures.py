@@ -96,6 +96,29 @@ def test_semantic_density_is_the_mean_of_the_ten_nearest_cosines(kind, rows):
         assert float(got[i]) == pytest.approx(sum(nearest) / len(nearest), abs=1e-12)
 
 
+@pytest.mark.parametrize("rows", [2_559, 2_560, 2_600, 20_003])
+def test_semantic_density_of_a_large_vocabulary(rows):
+    # torch looks for the nearest rows block by block; some are equal here, and they lie close together
+    rng = np.random.default_rng(rows)
+    h, E = rng.standard_normal((4, 5)), rng.standard_normal((rows, 5))
+    E[-40:] = np.sign(h[0]) + 0.1 * rng.standard_normal((40, 5))
+    E[7:30] = E[-1]
+    plain = measures.semantic_density(h, E)
+    assert np.allclose(measures.semantic_density(torch.from_numpy(h), torch.from_numpy(E)), plain, atol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_ranks_and_ties_of_a_large_vocabulary(dtype):
+    rng = np.random.default_rng(0)
+    z, ids = rng.integers(0, 40, (3, 70_001)).astype(np.float64), rng.integers(0, 70_001, 3)
+    z[1] = 2.0
+    for measure in (measures.rank, measures.ties):
+        counts = measure(torch.from_numpy(z).to(dtype), torch.from_numpy(ids))
+        assert counts.dtype == torch.int64
+        assert counts.tolist() == measure(z, ids).tolist()
+    assert measures.ties(z, ids)[1] == 70_000
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_density_from_known_logits_is_the_same(kind):
     rng = np.random.default_rng(0)
