@@ -15,7 +15,7 @@ from whisperprobe.probing.vocabulary import KINDS, Vocabulary
 
 __all__ = ["CHUNK_BYTES", "Head", "chunks", "group_logits", "logits_of"]
 
-CHUNK_BYTES = {"cpu": 1 << 24, "cuda": 1 << 29}
+CHUNK_BYTES = {"cpu": 1 << 25, "cuda": 1 << 29}
 """Size of one product of states and embedding, which is read once for each."""
 
 PIECE_BYTES = {"cpu": 1 << 20, "cuda": 1 << 29}
