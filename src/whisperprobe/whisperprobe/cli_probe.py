@@ -60,6 +60,15 @@ def probe_source(
         int, typer.Option("--competitors", metavar="N", help="Most probable words listed per clip.")
     ] = 10,
     n_best: Annotated[int, typer.Option("--n-best", metavar="N", help="Answers of a beam search per clip.")] = 0,
+    long_audio: Annotated[
+        str, typer.Option("--long-audio", help="Clips longer than the model's window: refuse, or windows (cut them).")
+    ] = "refuse",
+    padding: Annotated[
+        str, typer.Option("--padding", help="Encoder over the whole window, or trimmed to the clip and a margin.")
+    ] = "window",
+    margin: Annotated[
+        float, typer.Option("--margin", metavar="SECONDS", help="Silence that a trimmed encoder hears at least.")
+    ] = 1.0,
     shard: Annotated[
         str | None, typer.Option("--shard", metavar="I/N", help="Only the parts I modulo N, from 0: one array task.")
     ] = None,
@@ -118,6 +127,9 @@ def probe_source(
         candidates=candidates,
         competitors=competitors,
         n_best=n_best,
+        long_audio=long_audio,
+        padding=padding,
+        margin=margin,
         shard=shard,
         rows_per_part=rows_per_part,
         max_failures=max_failures,

@@ -41,8 +41,10 @@ def named_clips(
     return names, clips, said
 
 
-def checked_waveform(waveform: Any, sample_rate: int, window: WindowSpec, *, name: str) -> np.ndarray:
-    """Return a clip as float32 at the model's rate, no longer than its window.
+def checked_waveform(
+    waveform: Any, sample_rate: int, window: WindowSpec, *, name: str, any_length: bool = False
+) -> np.ndarray:
+    """Return a clip as float32 at the model's rate, no longer than its window unless of `any_length`.
 
     Raises
     ------
@@ -61,9 +63,10 @@ def checked_waveform(waveform: Any, sample_rate: int, window: WindowSpec, *, nam
         from audiogram import sound
 
         x = sound.resample(x, sample_rate, window.sample_rate)
-    if len(x) > window.n_samples:
+    if len(x) > window.n_samples and not any_length:
         raise InputError(
             f"{name}: {len(x) / window.sample_rate:.2f} s of sound do not fit the model's window of "
-            f"{window.seconds:g} s. Cut the clip, or use a model with a longer window."
+            f"{window.seconds:g} s. Cut the clip, use a model with a longer window, or have it heard in windows "
+            "(long_audio='windows', --long-audio windows)."
         )
     return x

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import contextlib
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,16 +14,17 @@ from audiogram.corpus import open_corpus, run_stage
 from audiogram.errors import InputError
 from audiogram.listening import as_condition
 from whisperprobe.probing.batches import DECODINGS, VECTORS, check_choice
+from whisperprobe.probing.grouping import groups
 from whisperprobe.probing.hearing import Hearing, torch_threads
 from whisperprobe.probing.probe import Probe
 from whisperprobe.probing.schemas import source_columns
 from whisperprobe.probing.store import condition_of
+from whisperprobe.probing.windowing import Windowing
 from whisperprobe.ranks import shard_of_rank
 
 if TYPE_CHECKING:
     from audiogram.corpus import Clip, Corpus, Part, PartWriter, SplitRule
     from audiogram.listening import Condition
-    from whisperprobe.probing.extras import Extras
 
 __all__ = ["probe_corpus"]
 
@@ -59,6 +61,9 @@ def probe_corpus(
     candidates: int | None = None,
     competitors: int = 10,
     n_best: int = 0,
+    long_audio: str = "refuse",
+    padding: str = "window",
+    margin: float = 1.0,
     num_workers: int = 2,
     num_threads: int | None = None,
 ) -> Path:
@@ -103,6 +108,8 @@ def probe_corpus(
         Clips per file.
     layers, layer_vectors, encoder, lexicon, candidates, competitors, n_best
         What to measure beside, as for calling a `Probe`.
+    long_audio, padding, margin
+        How clips are brought to the model's window, as for calling a `Probe`.
     num_workers : int, default 2
         Threads that decode, resample and filter the next clips while the model works; 0 for none. Results are the
         same.
@@ -153,6 +160,7 @@ def probe_corpus(
         competitors=competitors,
         n_best=n_best,
     )
+    windowing = Windowing.of(extras, padding=padding, margin=margin, long_audio=long_audio)
     options = {
         **model.describe(),
         "condition": None if heard is None else heard.to_dict(),
@@ -160,24 +168,24 @@ def probe_corpus(
         "decodings": [d for d in DECODINGS if d in decodings],
         "top_k": top_k,
         "vectors": vectors,
-        "padding": "window",
+        **windowing.describe(),
         **extras.describe(),
     }
     names = source_columns(corpus.columns)
     kinds = corpus.schema()
-    columns = extras.schemas()
+    columns = windowing.columns(extras.schemas())
     for old, new in names.items():
         columns["clips"] = columns["clips"].append(pa.field(new, kinds.field(old).type))
-    hearing = Hearing(model, heard, workers=num_workers, ahead=batch_size + num_workers)
+    ahead = num_workers + (batch_size if windowing.long_audio == "refuse" else 0)  # hours of sound do not wait
+    hearing = Hearing(model, heard, workers=num_workers, ahead=ahead, windowing=windowing)
+    asked = {"decodings": tuple(options["decodings"]), "top_k": top_k, "vectors": vectors, "batch_size": batch_size}
     with torch_threads(num_threads):
         run_stage(
             "probe",
             options=options,
             corpus=corpus,
             outs=[Path(out)],
-            work=_Work(
-                model, hearing, names, columns["clips"], batch_size, tuple(options["decodings"]), top_k, vectors, extras
-            ),
+            work=_Work(model, hearing, names, columns["clips"], {**asked, "extras": extras, "windowing": windowing}),
             schemas=columns,
             rows_per_part=rows_per_part,
             shard=shard_of_rank(shard),
@@ -199,29 +207,27 @@ class _Work:
         hearing: Hearing,
         names: Mapping[str, str],
         schema: pa.Schema,
-        batch_size: int,
-        decodings: Sequence[str],
-        top_k: int,
-        vectors: str,
-        extras: Extras,
+        options: Mapping[str, Any],
     ) -> None:
         self._probe, self._hearing, self._names, self._schema = probe, hearing, names, schema
-        self._batch_size = batch_size
-        self._options: dict[str, Any] = {"decodings": decodings, "top_k": top_k, "vectors": vectors, "extras": extras}
+        self._options = options
 
     def __call__(self, part: Part, clips: Iterable[Clip], writer: PartWriter) -> None:
         kept = (0, 0)  # vector rows and clips so far
-        ready: list[tuple[Clip, np.ndarray, str | None]] = []
-        for clip, heard in self._hearing(clips):
-            if isinstance(heard, InputError):
-                writer.fail(clip.id, heard)
-                continue
-            ready.append((clip, *heard))
-            if len(ready) == self._batch_size:
+        windowing, size = self._options["windowing"], self._options["batch_size"]
+        with contextlib.closing(self._usable(clips, writer)) as usable:
+            for ready in groups(usable, lambda heard: len(heard[1]), windowing, self._probe.window, size):
                 kept = self._write(ready, writer, kept)
-                ready = []
-        if ready:
-            self._write(ready, writer, kept)
+
+    def _usable(
+        self, clips: Iterable[Clip], writer: PartWriter
+    ) -> Generator[tuple[Clip, np.ndarray, str | None], None, None]:
+        with contextlib.closing(self._hearing(clips)) as hearing:
+            for clip, heard in hearing:
+                if isinstance(heard, InputError):
+                    writer.fail(clip.id, heard)
+                else:
+                    yield clip, *heard
 
     def _write(
         self, ready: Sequence[tuple[Clip, np.ndarray, str | None]], writer: PartWriter, kept: tuple[int, int]

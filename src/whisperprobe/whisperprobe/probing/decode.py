@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from whisperprobe.probing.timestamps import TimestampRules
+from whisperprobe.probing.trimming import trimmed_states
 
 __all__ = ["Decoded", "Suppression", "at_least_float32", "encode", "greedy_decode", "room_for_text"]
 
@@ -87,13 +88,23 @@ def room_for_text(model: Any, prompt: list[int]) -> int:
     return int(model.config.max_target_positions) - len(prompt)
 
 
-def encode(model: Any, features: torch.Tensor) -> tuple[torch.Tensor, Any]:
-    """Run the encoder once; return its last states `(clips, positions, d)` and a fresh cross-attention cache."""
+def encode(model: Any, features: torch.Tensor, positions: int | None = None) -> tuple[torch.Tensor, Any]:
+    """Run the encoder once, over its first `positions` or all of them.
+
+    Returns
+    -------
+    tensor, shape (clips, positions, d)
+        Its last states.
+    transformers.DynamicCache
+        A fresh cross-attention cache.
+    """
     from transformers.cache_utils import DynamicCache
 
     weight = model.get_output_embeddings().weight
-    states = model.model.encoder(features.to(device=weight.device, dtype=weight.dtype)).last_hidden_state
-    return states, DynamicCache()
+    features = features.to(device=weight.device, dtype=weight.dtype)
+    if positions is None:
+        return model.model.encoder(features).last_hidden_state, DynamicCache()
+    return trimmed_states(model, features, positions), DynamicCache()
 
 
 def greedy_decode(

@@ -15,7 +15,7 @@ from whisperprobe.probing.beams import n_best
 from whisperprobe.probing.competition import competition_columns, competitors, word_scores
 from whisperprobe.probing.extras import Extras
 from whisperprobe.probing.layers import layer_columns, layer_vectors
-from whisperprobe.probing.packing import Packed
+from whisperprobe.probing.packing import Rows
 from whisperprobe.probing.score import Scores
 
 if TYPE_CHECKING:
@@ -47,15 +47,15 @@ class Further:
         probe: Probe,
         extras: Extras,
         ids: Sequence[str],
-        packed: Packed,
+        rows: Rows,
         scores: Scores,
         by_layer: dict[int, torch.Tensor],
     ) -> None:
         """Add the table `layers`, and the states of the layers where they are kept."""
-        columns = layer_columns(probe.model, by_layer, packed, scores, probe.head)
-        self.tables["layers"] = tables.layers_table(ids, packed.rows, extras.layers, columns)
+        columns = layer_columns(probe.model, by_layer, rows, scores, probe.head)
+        self.tables["layers"] = tables.layers_table(ids, rows, extras.layers, columns)
         if extras.layer_vectors and len(scores.kept):
-            self.vectors["layer_hidden"] = layer_vectors(by_layer, packed, scores.kept)
+            self.vectors["layer_hidden"] = layer_vectors(by_layer, rows, scores.kept)
 
     def add_encoder(
         self, probe: Probe, extras: Extras, states: torch.Tensor, lengths: Sequence[int], first: int

@@ -7,9 +7,10 @@ Results do not depend on how many there are: clips come out in their order, each
 from __future__ import annotations
 
 import contextlib
+import math
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from audiogram.errors import InputError, StoppedError, WorkError
+from whisperprobe.probing.windowing import PADDED, Windowing
 
 if TYPE_CHECKING:
     from audiogram.corpus import Clip
@@ -42,14 +44,24 @@ class Hearing:
         Threads; 0 decodes each clip when it is asked for.
     ahead : int
         How many clips may be begun before they are asked for.
+    windowing : Windowing
+        Whether clips may be longer than the window.
     """
 
-    def __init__(self, probe: Probe, condition: Condition | None, *, workers: int, ahead: int) -> None:
-        self._probe, self._condition = probe, condition
+    def __init__(
+        self,
+        probe: Probe,
+        condition: Condition | None,
+        *,
+        workers: int,
+        ahead: int,
+        windowing: Windowing = PADDED,
+    ) -> None:
+        self._probe, self._condition, self._windowing = probe, condition, windowing
         self._workers, self._ahead = workers, ahead
         self._filter = threading.Lock()  # filters may come from anywhere and need not know of threads
 
-    def __call__(self, clips: Iterable[Clip]) -> Iterator[tuple[Clip, Heard | InputError]]:
+    def __call__(self, clips: Iterable[Clip]) -> Generator[tuple[Clip, Heard | InputError], None, None]:
         """Yield every clip, in order, with its sound and text, or with why it cannot be used."""
         if not self._workers:
             for clip in clips:
@@ -70,11 +82,11 @@ class Hearing:
 
     def _sound(self, clip: Clip) -> np.ndarray:
         """Sound of a clip as the model is to hear it; in one of the threads."""
-        waveform, rate = clip.audio()
+        waveform, rate = clip.audio() if self._windowing.long_audio == "refuse" else clip.audio(math.inf)
         if not waveform.any():
             raise InputError("silent: every sample is 0, so there is nothing to hear.")
         # what does not fit the window is refused before it is filtered, which could take long
-        waveform, _ = self._probe.prepare(waveform, rate, None, name="the clip")
+        waveform, _ = self._probe.prepare(waveform, rate, None, name="the clip", windowing=self._windowing)
         if self._condition is None:
             return waveform
         try:
@@ -89,8 +101,9 @@ class Hearing:
     def _heard(self, clip: Clip, sound: Callable[[], np.ndarray]) -> Heard | InputError:
         """Sound and text, checked against the model; in the model's own thread, for tokenizers know of no other."""
         name = "the clip" if self._condition is None else "the clip, filtered"
+        rate = self._probe.window.sample_rate
         try:
-            return self._probe.prepare(sound(), self._probe.window.sample_rate, clip.text, name=name)
+            return self._probe.prepare(sound(), rate, clip.text, name=name, windowing=self._windowing)
         except InputError as error:
             return error
 

@@ -22,7 +22,7 @@ from audiogram.errors import InputError
 from whisperprobe import measures
 from whisperprobe.probing.decode import at_least_float32
 from whisperprobe.probing.head import PIECE_BYTES, Head, chunks, logits_of
-from whisperprobe.probing.packing import Packed
+from whisperprobe.probing.packing import Rows
 from whisperprobe.probing.score import Scores
 
 __all__ = ["captured", "layer_columns", "layer_vectors", "parse_layers"]
@@ -112,7 +112,7 @@ def captured(model: Any, layers: Sequence[int], states: np.ndarray) -> Iterator[
 
 
 def layer_columns(
-    model: Any, by_layer: dict[int, torch.Tensor], packed: Packed, scores: Scores, head: Head
+    model: Any, by_layer: dict[int, torch.Tensor], rows: Rows, scores: Scores, head: Head
 ) -> dict[str, np.ndarray]:
     """Measure every row's token under every layer.
 
@@ -121,7 +121,6 @@ def layer_columns(
     dict of str to array, shape (rows, layers)
         `log_probability`, `rank` and `entropy`. The last layer's are the rows' own numbers.
     """
-    rows = packed.rows
     out = {
         "log_probability": np.empty((len(rows), len(by_layer))),
         "rank": np.empty((len(rows), len(by_layer)), dtype=np.int64),
@@ -148,7 +147,7 @@ def layer_columns(
     return out
 
 
-def layer_vectors(by_layer: dict[int, torch.Tensor], packed: Packed, keep: np.ndarray) -> np.ndarray:
+def layer_vectors(by_layer: dict[int, torch.Tensor], rows: Rows, keep: np.ndarray) -> np.ndarray:
     """Return the states of the kept rows as they leave each layer, float32 `(kept, layers, d)`."""
-    at = packed.rows.state[keep]
+    at = rows.state[keep]
     return np.stack([x.float().cpu().numpy()[at] for _, x in sorted(by_layer.items())], axis=1)

@@ -16,13 +16,14 @@ from whisperprobe.probing import showing
 from whisperprobe.probing.batches import DECODINGS, Batch, end_id_of
 from whisperprobe.probing.clip_input import checked_waveform, named_clips
 from whisperprobe.probing.decode import Suppression, room_for_text
-from whisperprobe.probing.extras import NOTHING_MORE, Extras
+from whisperprobe.probing.extras import Extras
+from whisperprobe.probing.grouping import probe_group
 from whisperprobe.probing.head import Head
+from whisperprobe.probing.in_memory import probe_in_memory
 from whisperprobe.probing.loading import hashes, load_checkpoint
-from whisperprobe.probing.measuring import probe_batch
-from whisperprobe.probing.output_side import OutputSide
 from whisperprobe.probing.timestamps import TimestampRules
 from whisperprobe.probing.vocabulary import vocabulary_of
+from whisperprobe.probing.windowing import PADDED, Windowing
 
 if TYPE_CHECKING:
     from whisperprobe.probing.store import ProbeResult
@@ -189,13 +190,16 @@ class Probe:
         candidates: int | None = None,
         competitors: int = 10,
         n_best: int = 0,
+        long_audio: str = "refuse",
+        padding: str = "window",
+        margin: float = 1.0,
     ) -> ProbeResult:
         """Probe waveforms in memory.
 
         Parameters
         ----------
         waveforms : array, tensor, or sequence of them
-            Mono sound, full scale ±1, each `(samples,)` and no longer than the model's window.
+            Mono sound, full scale ±1, each `(samples,)`.
         texts : sequence of str or None, optional
             What was said; clips without text get greedy rows only.
         sample_rate : int, default 16000
@@ -227,6 +231,14 @@ class Probe:
             How many of the most probable words to list per clip.
         n_best : int, default 0
             Answers of a beam search of this width (table `alternatives`).
+        long_audio : {"refuse", "windows"}
+            What becomes of clips longer than the model's window: an error, or consecutive windows. A text cannot be
+            aligned with windows, so what is forced is missing for clips of several.
+        padding : {"window", "trimmed"}
+            Run the encoder over the whole window, as the model was trained, or over the clip and a margin only: much
+            faster for short clips, and an approximation; `probe_agreement` says how good a one.
+        margin : float, default 1.0
+            Silence behind the clip that a trimmed encoder hears at least, seconds; rounded up with the clip to 0.5 s.
 
         Returns
         -------
@@ -237,11 +249,6 @@ class Probe:
         InputError
             A clip or an option that cannot be used; the clip is named.
         """
-        from whisperprobe.probing.store import ProbeResult
-
-        names, clips, said = named_clips(waveforms, texts, ids)
-        if batch_size < 1:
-            raise InputError(f"batch_size is {batch_size}; give at least 1.")
         extras = self.extras(
             layers=layers,
             layer_vectors=layer_vectors,
@@ -251,36 +258,32 @@ class Probe:
             competitors=competitors,
             n_best=n_best,
         )
-        parts: list[Batch] = []
-        offset = 0
-        for start in range(0, len(clips), batch_size):
-            chosen = range(start, min(start + batch_size, len(clips)))
-            ready = [self.prepare(clips[i], sample_rate, said[i], name=names[i]) for i in chosen]
-            part = self.batch(
-                [names[i] for i in chosen],
-                [x for x, _ in ready],
-                [text for _, text in ready],
-                top_k=top_k,
-                decodings=decodings,
-                vectors=vectors,
-                extras=extras,
-                vector_offset=offset,
-                clip_offset=start,
-            )
-            offset += len(part.vectors.get("hidden", ()))
-            parts.append(part)
-        options = {**self.describe(), "top_k": top_k, "vectors": vectors, **extras.describe()}
-        side = OutputSide(self.head, self.tokenizer)
-        return ProbeResult.of_batches(parts, {"stage": "probe", "options": options}, side, extras.schemas())
+        return probe_in_memory(
+            self,
+            *named_clips(waveforms, texts, ids),
+            sample_rate=sample_rate,
+            top_k=top_k,
+            decodings=decodings,
+            vectors=vectors,
+            batch_size=batch_size,
+            extras=extras,
+            windowing=Windowing.of(extras, padding=padding, margin=margin, long_audio=long_audio),
+        )
 
     def extras(self, **options: Any) -> Extras:
         """Check what is asked for beside the three tables; options as for the call, from `layers` on."""
         return Extras.of(self.model, self.tokenizer, [*self.prompt, *self.lead], **options)
 
     def prepare(
-        self, waveform: Any, sample_rate: int, text: str | None, *, name: str = "clip"
+        self,
+        waveform: Any,
+        sample_rate: int,
+        text: str | None,
+        *,
+        name: str = "clip",
+        windowing: Windowing = PADDED,
     ) -> tuple[np.ndarray, str | None]:
-        """Check one clip and bring it to the model's rate; over-length input is refused here, before any decode.
+        """Check one clip and bring it to the model's rate; over-length input is refused here unless it is windowed.
 
         Returns
         -------
@@ -294,40 +297,20 @@ class Probe:
         InputError
             The sound is empty, not mono, not finite or longer than the window, or the text longer than the decoder.
         """
-        x = checked_waveform(waveform, sample_rate, self.window, name=name)
+        any_length = windowing.long_audio == "windows"
+        x = checked_waveform(waveform, sample_rate, self.window, name=name, any_length=any_length)
         said = (text or "").strip() or None
-        if said is not None:
+        if said is not None and len(x) <= self.window.n_samples:  # of longer clips nothing is forced
             longest = max((len(ids) for _, ids in self.variants(said)[0]), default=0)
             if longest > self.room:
                 raise InputError(f"{name}: the text has {longest} tokens, but the decoder has room for {self.room}.")
         return x, said
 
     def batch(
-        self,
-        ids: Sequence[str],
-        waveforms: Sequence[np.ndarray],
-        texts: Sequence[str | None],
-        *,
-        top_k: int = 1000,
-        decodings: Sequence[str] = DECODINGS,
-        vectors: str = "greedy",
-        extras: Extras = NOTHING_MORE,
-        vector_offset: int = 0,
-        clip_offset: int = 0,
+        self, ids: Sequence[str], waveforms: Sequence[np.ndarray], texts: Sequence[str | None], **options: Any
     ) -> Batch:
-        """Probe one batch of clips that `prepare` has passed; parameters as for the call, `extras` from `extras`."""
-        return probe_batch(
-            self,
-            ids,
-            waveforms,
-            texts,
-            top_k=top_k,
-            decodings=decodings,
-            vectors=vectors,
-            extras=extras,
-            vector_offset=vector_offset,
-            clip_offset=clip_offset,
-        )
+        """Probe clips that `prepare` has passed; options and their defaults as for `grouping.probe_group`."""
+        return probe_group(self, ids, waveforms, texts, **options)
 
     def _variants_of(self, text: str) -> tuple[list[tuple[int, tuple[int, ...]]], list[int]]:
         """What is scored for a text: (index of the variant's name, tokens), and the ground truth g."""

@@ -15,8 +15,10 @@ __all__ = [
     "GROUND_TRUTH",
     "LAYERS",
     "LEXICON",
+    "N_WINDOWS",
     "SCHEMAS",
     "TOKENS",
+    "WINDOW",
     "source_columns",
     "tables_of",
 ]
@@ -109,6 +111,11 @@ them; rank and probability of the spoken word among them; the entropy over them 
 ENCODER_ROW = pa.field("encoder_row", pa.int64())
 """What encoder states add to `clips`: the clip's row in them."""
 
+N_WINDOWS = pa.field("n_windows", pa.int32())
+WINDOW = pa.field("window", pa.int32())
+"""What is added where clips longer than the model's window are cut: to `clips`, how many windows the clip took; to
+`tokens`, which of them the row is from, from 0."""
+
 LAYERS = pa.schema(
     [
         ("clip_id", pa.string()),
@@ -171,7 +178,8 @@ def source_columns(names: Sequence[str]) -> dict[str, str]:
 
     The id, the audio and the text are not copied: they are `clip_id` and `text` already.
     """
-    taken = {*CLIPS.names, *LEXICON.names, ENCODER_ROW.name}  # whatever is asked for, a column keeps its name
+    # whatever is asked for, a column keeps its name
+    taken = {*CLIPS.names, *LEXICON.names, ENCODER_ROW.name, N_WINDOWS.name}
     out = {}
     for name in names:
         if name in ("id", "audio", "text"):

@@ -43,7 +43,14 @@ def _strings_of(vocabulary: Vocabulary) -> _Strings:
 
 
 def tokens_table(
-    ids: Sequence[str], rows: Rows, scores: Scores, vocabulary: Vocabulary, vector_offset: int = 0
+    ids: Sequence[str],
+    rows: Rows,
+    scores: Scores,
+    vocabulary: Vocabulary,
+    vector_offset: int = 0,
+    *,
+    window: np.ndarray,
+    schema: pa.Schema = TOKENS,
 ) -> pa.Table:
     """Return rows of `tokens`.
 
@@ -57,6 +64,10 @@ def tokens_table(
         Names of the tokens.
     vector_offset : int, default 0
         `vector_row` of the batch's first kept row.
+    window : int64 array, shape (rows,)
+        Which window of its clip each row is from.
+    schema : Schema
+        The columns that are asked for.
     """
     strings = _strings_of(vocabulary)
     token = pa.array(rows.token_id)
@@ -73,9 +84,10 @@ def tokens_table(
         "normalised_text": strings.groups.take(pa.array(vocabulary.groups[rows.token_id])),
         "word_end_mass": np.exp(scores.rows["log_word_end"]),
         "vector_row": vector_row,
+        "window": window,
     }
     columns.update({name: values for name, values in scores.rows.items() if name in TOKENS.names})
-    return table_of(columns, TOKENS)
+    return table_of(columns, schema)
 
 
 def _row_names(ids: Sequence[str], rows: Rows, repeat: int = 1) -> dict[str, Any]:

@@ -55,7 +55,7 @@ class TimestampRules:
                 "them. Probe without timestamps, or use a checkpoint that has them (every one of OpenAI's)."
             )
         self.zero = zero
-        settings = GenerationConfig(eos_token_id=end_id)  # type: ignore[no-untyped-call]
+        settings: Any = GenerationConfig(eos_token_id=end_id)  # type: ignore[no-untyped-call]
         settings.no_timestamps_token_id = without
         settings.max_initial_timestamp_index = getattr(generation_config, "max_initial_timestamp_index", None)
         self._rules = WhisperTimeStampLogitsProcessor(settings, begin_index=0)
