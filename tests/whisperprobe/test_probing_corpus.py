@@ -20,9 +20,9 @@ import torch
 import audiogram as ag
 from audiogram import sound
 from audiogram.errors import InputError, WorkError
+from whisperprobe.arrays import PartedArray
 from whisperprobe.probing import corpus as probing_corpus
 from whisperprobe.probing import schemas
-from whisperprobe.probing.arrays import PartedArray
 from whisperprobe.probing.corpus import probe_corpus
 from whisperprobe.probing.probe import Probe
 from whisperprobe.probing.store import load_probes

@@ -19,6 +19,8 @@ __version__ = "1.0.0"
 
 if TYPE_CHECKING:
     from whisperprobe.comparison.conditions import Comparison, ProbeRun, compare, load_comparison
+    from whisperprobe.corpora.log_mel_corpus import write_log_mel
+    from whisperprobe.corpora.log_mel_reading import open_log_mel
     from whisperprobe.features import log_mel
     from whisperprobe.probing.confidence import word_confidence
     from whisperprobe.probing.corpus import probe_corpus
@@ -39,10 +41,12 @@ __all__ = [
     "load_comparison",
     "load_probes",
     "log_mel",
+    "open_log_mel",
     "plan",
     "probe_corpus",
     "run_study",
     "word_confidence",
+    "write_log_mel",
     "write_report",
 ]
 
@@ -50,6 +54,8 @@ __getattr__, __dir__ = lazy_names(
     __name__,
     {
         "comparison.conditions": ["Comparison", "ProbeRun", "compare", "load_comparison"],
+        "corpora.log_mel_corpus": ["write_log_mel"],
+        "corpora.log_mel_reading": ["open_log_mel"],
         "features": ["log_mel"],
         "probing.confidence": ["word_confidence"],
         "probing.corpus": ["probe_corpus"],

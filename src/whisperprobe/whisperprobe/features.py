@@ -19,13 +19,19 @@ from audiogram.errors import InputError
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["WindowSpec", "log_mel"]
+__all__ = ["WindowSpec", "heard_frames", "log_mel"]
 
 SAMPLE_RATE = 16_000  # Whisper's, in every configuration
 HOP_LENGTH = 160  # 10 ms between frames
 N_FFT = 400  # 25 ms per frame
 _FLOOR_POWER = 1e-10
 _DYNAMIC_RANGE = 8.0  # in log10 of power: nothing lies more than 80 dB below the loudest cell of the clip
+# OpenAI's checkpoints: mel bands, of windows of 30 s. Known here, so that their shape asks nothing of the network.
+_PUBLISHED = {
+    **{f"openai/whisper-{size}{kind}": 80 for size in ("tiny", "base", "small", "medium") for kind in ("", ".en")},
+    **dict.fromkeys(("openai/whisper-large", "openai/whisper-large-v2"), 80),
+    **dict.fromkeys(("openai/whisper-large-v3", "openai/whisper-large-v3-turbo"), 128),
+}
 _CLIPS_AT_ONCE = 64  # bounds the memory of the transforms, which is many times that of the result
 
 
@@ -158,16 +164,33 @@ def log_mel(
     return out
 
 
+def heard_frames(samples: int, window: WindowSpec) -> int:
+    """Return how many frames of a clip see some of its sound; all others see padding alone.
+
+    Parameters
+    ----------
+    samples : int
+        Length of the clip at the window's rate.
+    window : WindowSpec
+        Of the model.
+
+    Examples
+    --------
+    >>> heard_frames(16_000, WindowSpec(n_mels=80, n_frames=3000))
+    102
+    """
+    # Frame t is centred on sample t * hop and sees half a frame to either side: the first frame that sees
+    # padding alone is the one whose left edge lies at or behind the clip's end.
+    return min(window.n_frames, math.ceil((samples + window.n_fft // 2) / window.hop_length))
+
+
 def _batch(clips: list[torch.Tensor], window: WindowSpec, device: torch.device) -> torch.Tensor:
     """Log-mel of clips that are padded together; shape (clips, bands, frames)."""
     import torch
     from torch.nn.functional import pad
 
     half = window.n_fft // 2
-    longest = max(clip.shape[0] for clip in clips)
-    # Frame t is centred on sample t * hop and sees half a frame to either side: the first frame that sees
-    # padding alone is the one whose left edge lies at or behind the clip's end.
-    heard = min(window.n_frames, math.ceil((longest + half) / window.hop_length))
+    heard = heard_frames(max(clip.shape[0] for clip in clips), window)
     needed = (heard - 1) * window.hop_length + half  # last sample that the last computed frame sees
     buffer = torch.zeros((len(clips), min(max(needed, half + 1), window.n_samples)), dtype=torch.float32, device=device)
     for row, clip in zip(buffer, clips, strict=True):
@@ -273,6 +296,8 @@ def _from_path(path: str) -> WindowSpec:
     """The window of a model folder or hub name; a folder's feature extractor must agree with its model."""
     folder = Path(path)
     if not folder.is_dir():
+        if path in _PUBLISHED:
+            return WindowSpec(n_mels=_PUBLISHED[path], n_frames=3000)
         if folder.exists() or path.startswith((".", "/", "~")) or path.count("/") != 1:
             raise InputError(
                 f"there is no model folder {path!r}. Check the path; a hub name looks like openai/whisper-small."

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import hashlib
+import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,12 +14,14 @@ from audiogram.errors import InputError, unknown_name
 
 __all__ = [
     "VARIANT_NAMES",
+    "Labels",
     "Variant",
     "ground_truth_ids",
     "prompt_ids",
     "same_text",
     "text_normaliser",
     "text_variants",
+    "tokenizer_hash",
     "word_of",
 ]
 
@@ -150,6 +154,52 @@ def prompt_ids(
 def encode_text(tokenizer: Any, text: str) -> tuple[int, ...]:
     """Return the tokens of a text, nothing added, and special tokens written in it read as plain characters."""
     return tuple(int(i) for i in tokenizer.encode(text, add_special_tokens=False, split_special_tokens=True))
+
+
+@dataclass(frozen=True)
+class Labels:
+    """How a transcript becomes what the decoder shall say.
+
+    Parameters
+    ----------
+    tokenizer : WhisperTokenizer
+        Of the model.
+    prompt : tuple of int
+        `<|startoftranscript|>`, language, task, no timestamps, as `prompt_ids` gives it.
+    longest : int
+        Positions of the decoder.
+    leading_space : bool, default False
+        Whether the text is spoken with a space before it, as Whisper's own training text is.
+    """
+
+    tokenizer: Any
+    prompt: tuple[int, ...]
+    longest: int
+    leading_space: bool = False
+
+    def __call__(self, text: str) -> list[int]:
+        """Token ids: the prompt without its start token (the model puts it there), the text, the end token."""
+        spoken = (" " if self.leading_space else "") + text.strip()
+        return [*self.prompt[1:], *encode_text(self.tokenizer, spoken), self.tokenizer.eos_token_id]
+
+    def describe(self) -> dict[str, Any]:
+        """Return what decides the labels of a text, JSON-able."""
+        prompt = [int(id) for id in self.prompt]
+        return {
+            "tokenizer_sha256": tokenizer_hash(self.tokenizer),
+            "prompt": prompt,
+            "leading_space": self.leading_space,
+        }
+
+
+def tokenizer_hash(tokenizer: Any) -> str:
+    """SHA-256 of the backend tokenizer, which holds vocabulary, merges and special tokens.
+
+    The template that puts a prompt around a text is left out: it follows from options, not from the vocabulary.
+    """
+    content = json.loads(tokenizer.backend_tokenizer.to_str())
+    content.pop("post_processor", None)
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def capitalise(text: str) -> str:

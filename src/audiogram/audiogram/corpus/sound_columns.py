@@ -24,7 +24,7 @@ def common_folder(paths: Sequence[str]) -> str:
 
 
 def sound_cells(column: pa.Array) -> Iterator[Any]:
-    """Cells of a column of sound; decoded samples stay arrays, which as lists of numbers would take ten times as much."""
+    """Cells of a column of sound; decoded samples stay arrays, which as lists would take ten times the memory."""
     kind = column.type
     if not pa.types.is_struct(kind) or kind.get_field_index("array") < 0:
         yield from column.to_pylist()

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from audiogram.errors import AudiogramWarning, InputError, unknown_name
+from whisperprobe.labels import tokenizer_hash
 from whisperprobe.ranks import local_rank
 
 __all__ = [
@@ -225,13 +226,3 @@ def hashes(model: Any, tokenizer: Any) -> dict[str, str]:
         digest.update(name.encode() + str(tensor.dtype).encode())
         digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
     return {"model_sha256": digest.hexdigest(), "tokenizer_sha256": tokenizer_hash(tokenizer)}
-
-
-def tokenizer_hash(tokenizer: Any) -> str:
-    """SHA-256 of the backend tokenizer, which holds vocabulary, merges and special tokens.
-
-    The template that puts a prompt around a text is left out: it follows from options, not from the vocabulary.
-    """
-    content = json.loads(tokenizer.backend_tokenizer.to_str())
-    content.pop("post_processor", None)
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

@@ -19,8 +19,8 @@ import numpy as np
 
 from audiogram.corpus import read_manifest, stage_parts
 from audiogram.errors import InputError, unknown_name
+from whisperprobe.arrays import PartedArray, map_safetensors
 from whisperprobe.probing import schemas, showing
-from whisperprobe.probing.arrays import PartedArray, map_safetensors
 from whisperprobe.probing.folder_tables import FolderTables
 
 if TYPE_CHECKING:

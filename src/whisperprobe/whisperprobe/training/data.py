@@ -12,44 +12,21 @@ import torch
 from torch.utils.data import Dataset, Sampler
 
 from audiogram.errors import InputError
+from whisperprobe.corpora.clip_sound import at_rate
+from whisperprobe.corpora.log_mel_reading import is_log_mel, open_log_mel
 from whisperprobe.features import WindowSpec, log_mel
-from whisperprobe.labels import encode_text
+from whisperprobe.labels import Labels
 from whisperprobe.training.augment import Augmentation, draw
 
 if TYPE_CHECKING:
     from audiogram import Condition
+    from whisperprobe.corpora.clip_sound import at_rate
+from whisperprobe.corpora.log_mel_reading import LogMels
 
-__all__ = ["EpochSampler", "Labels", "SpeechDataset", "read_speech", "training_split"]
+__all__ = ["EpochSampler", "Labels", "SpeechDataset", "open_speech", "read_speech", "training_split"]
 
 CACHE_BYTES = 2 * 2**30  # log-mels or sound up to this size stay in memory
 MOST_EXCLUDED = 0.05
-
-
-@dataclass(frozen=True)
-class Labels:
-    """How a transcript becomes what the decoder shall say.
-
-    Parameters
-    ----------
-    tokenizer : WhisperTokenizer
-        Of the model.
-    prompt : tuple of int
-        `<|startoftranscript|>`, language, task, no timestamps, as `whisperprobe.labels.prompt_ids` gives it.
-    longest : int
-        Positions of the decoder.
-    leading_space : bool, default False
-        Whether the text is spoken with a space before it, as Whisper's own training text is.
-    """
-
-    tokenizer: Any
-    prompt: tuple[int, ...]
-    longest: int
-    leading_space: bool = False
-
-    def __call__(self, text: str) -> list[int]:
-        """Token ids: the prompt without its start token (the model puts it there), the text, the end token."""
-        spoken = (" " if self.leading_space else "") + text.strip()
-        return [*self.prompt[1:], *encode_text(self.tokenizer, spoken), self.tokenizer.eos_token_id]
 
 
 @dataclass
@@ -64,6 +41,7 @@ class Speech:
     waveforms: list[np.ndarray[Any, Any]] | None = field(default_factory=list)
     excluded: dict[str, int] = field(default_factory=dict)
     load: Callable[[Sequence[int]], list[np.ndarray[Any, Any]]] | None = None
+    load_features: Callable[[Sequence[int]], torch.Tensor] | None = None  # of a corpus of log-mels, which has no sound
 
     def sound(self, indices: Sequence[int]) -> list[np.ndarray[Any, Any]]:
         """Sound of some clips, from memory or from the corpus."""
@@ -71,6 +49,23 @@ class Speech:
             return [self.waveforms[i] for i in indices]
         assert self.load is not None
         return self.load([self.rows[i] for i in indices])
+
+    def features(self, indices: Sequence[int]) -> torch.Tensor:
+        """Log-mels of some clips of a corpus of log-mels."""
+        assert self.load_features is not None
+        return self.load_features([self.rows[i] for i in indices])
+
+
+def open_speech(source: Any, **options: Any) -> Any:
+    """Open a corpus of sound, with the options of `audiogram.corpus.open_corpus`, or of log-mels, which takes none."""
+    if not is_log_mel(source):
+        from audiogram.corpus import open_corpus
+
+        return open_corpus(source, **options)
+    given = sorted(name for name, value in options.items() if value)
+    if given:
+        raise InputError(f"{source} is a corpus of log-mels, which takes no {given[0]}; give it to logmel instead.")
+    return open_log_mel(source)
 
 
 def training_split(corpus: Any) -> str:
@@ -91,8 +86,8 @@ def read_speech(
 
     Parameters
     ----------
-    corpus : audiogram.corpus.Corpus
-        Anything with its `count` and `read`.
+    corpus : audiogram.corpus.Corpus or LogMels
+        Anything with a corpus's `count` and `read`, or what `whisperprobe.open_log_mel` opens.
     split : str
         Which split.
     window : WindowSpec
@@ -111,6 +106,8 @@ def read_speech(
     InputError
         Where more than 5 % of the clips are unreadable, without text, or too long for encoder or decoder.
     """
+    if is_log_mel(corpus):
+        return _read_log_mels(corpus, split, window, labels)
     speech, size = Speech(), 0
     examples: dict[str, str] = {}  # the first clip of each reason
     for row, clip in enumerate(corpus.read(split, range(corpus.count(split)))):
@@ -124,7 +121,7 @@ def read_speech(
                 if speech.waveforms is None:
                     length = _samples(clip, window.sample_rate)
                 else:
-                    waveform = _at_rate(clip, window.sample_rate)
+                    waveform = at_rate(clip, window.sample_rate)
                     length = len(waveform)
             except InputError as error:
                 reason, detail = "unreadable", f": {error}"
@@ -147,9 +144,41 @@ def read_speech(
     _check_excluded(speech, examples, corpus.count(split), split)
 
     def load(rows: Sequence[int]) -> list[np.ndarray[Any, Any]]:
-        return [_at_rate(clip, window.sample_rate) for clip in corpus.read(split, rows)]
+        return [at_rate(clip, window.sample_rate) for clip in corpus.read(split, rows)]
 
     speech.load = load
+    return speech
+
+
+def _read_log_mels(corpus: LogMels, split: str, window: WindowSpec, labels: Labels) -> Speech:
+    """A split of a corpus of log-mels; what its own stage could not use is not in it any more."""
+    if corpus.window != window:
+        made, wanted = corpus.window, window
+        raise InputError(
+            f"{corpus.root} has log-mels of {made.n_mels} bands for windows of {made.seconds:g} s; the model takes "
+            f"{wanted.n_mels} bands and {wanted.seconds:g} s. Write them anew with logmel's --model."
+        )
+    speech = Speech(waveforms=None, load_features=lambda rows: corpus.features(split, rows))
+    examples: dict[str, str] = {}
+    own = corpus.manifest["options"]["labels"] == labels.describe()
+    for row, clip in enumerate(corpus.table(split).to_pylist()):
+        text = (clip["text"] or "").strip()
+        ids = [] if not text else clip["labels"] if own else labels(text)
+        reason = None
+        if not text:
+            reason = "without text"
+        elif len(ids) > labels.longest:
+            reason = f"with a transcript of more tokens than the decoder's {labels.longest} positions"
+        if reason is not None:
+            speech.excluded[reason] = speech.excluded.get(reason, 0) + 1
+            examples.setdefault(reason, repr(clip["id"]))
+            continue
+        speech.ids.append(clip["id"])
+        speech.texts.append(text)
+        speech.labels.append(ids)
+        speech.lengths.append(clip["samples"])
+        speech.rows.append(row)
+    _check_excluded(speech, examples, corpus.count(split), split)
     return speech
 
 
@@ -161,15 +190,6 @@ def _check_excluded(speech: Speech, examples: dict[str, str], total: int, split:
             f"{excluded} of the {total} clips of split {split!r} cannot be trained on, more than {MOST_EXCLUDED:.0%}: "
             f"{reasons or 'the split is empty'}. Cut or remove them, or take a model that fits."
         )
-
-
-def _at_rate(clip: Any, wanted: int) -> np.ndarray[Any, Any]:
-    samples, rate = clip.audio()
-    if rate != wanted:
-        from audiogram import sound
-
-        samples = sound.resample(samples, rate, wanted)
-    return np.ascontiguousarray(samples, dtype=np.float32)
 
 
 def _samples(clip: Any, wanted: int) -> int:
@@ -244,8 +264,17 @@ class SpeechDataset(Dataset[Any]):
         for row, ids in zip(self.labels, speech.labels, strict=True):
             row[: len(ids)] = torch.tensor(ids)
         self.features: torch.Tensor | None = None
+        if speech.load_features is not None and (condition is not None or self.varies):
+            what = f"condition {condition.name!r}" if condition is not None else "augmentation of the sound"
+            raise InputError(
+                f"{what} needs sound, and a corpus of log-mels holds none. Give the corpus that they were made from"
+                + ("." if condition is not None else ", or augment='masks'.")
+            )
         size = 4 * len(speech.ids) * window.n_mels * window.n_frames
-        if not self.varies and speech.waveforms is not None:
+        if speech.load_features is not None:
+            if size <= cache_bytes:
+                self.features = speech.features(range(len(speech.ids)))
+        elif not self.varies and speech.waveforms is not None:
             if condition is not None:
                 speech.waveforms = [self._filtered(x, i) for i, x in enumerate(speech.waveforms)]
             if size <= cache_bytes:
@@ -265,6 +294,8 @@ class SpeechDataset(Dataset[Any]):
         heard = [1 + self.speech.lengths[i] // self.window.hop_length for i in indices]
         if self.features is not None:
             features = self.features[rows]
+        elif self.speech.load_features is not None:
+            features = self.speech.features(indices)
         else:
             sounds = self.speech.sound(indices)
             if self.varies or self.speech.waveforms is None:

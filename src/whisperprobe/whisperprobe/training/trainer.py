@@ -101,7 +101,8 @@ def finetune(
     Parameters
     ----------
     source : str, Path or Corpus
-        What `audiogram.corpus.open_corpus` opens: a folder of audio, a Parquet dataset, a masked corpus.
+        What `audiogram.corpus.open_corpus` opens: a folder of audio, a Parquet dataset, a masked corpus; or what
+        `whisperprobe.write_log_mel` has written for this model, which takes no condition and no split.
     out : str or Path
         The model folder to write; new, empty, or of the same call.
     model : str or Path, optional
@@ -177,11 +178,10 @@ def finetune(
     hearing = None if condition is None else as_condition(condition)
     where = chosen_device(device)
 
-    from audiogram.corpus import open_corpus
-    from whisperprobe.training.data import training_split
+    from whisperprobe.training.data import open_speech, training_split
     from whisperprobe.training.model_folder import weights_digest
 
-    corpus = open_corpus(source, text_pattern=text_pattern, text_map=text_map, split=split)
+    corpus = open_speech(source, text_pattern=text_pattern, text_map=text_map, split=split)
     if max_samples is not None:
         corpus = corpus.sample(max_samples, seed)
     training_split(corpus)

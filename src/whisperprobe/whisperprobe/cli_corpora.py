@@ -1,0 +1,92 @@
+"""The commands that turn corpora into other corpora, and look whether they are whole: logmel."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from audiogram.console import configure
+from whisperprobe.cli_options import ConditionName, Debug, Device, Language, LogLevel, Quiet, TextPattern, say
+
+__all__ = ["logmel"]
+
+Sources = Annotated[
+    list[str],
+    typer.Argument(metavar="SOURCE...", help="Corpora: folders of audio, Parquet, masked, ...", show_default=False),
+]
+Folder = Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write.", show_default=False)]
+Splits = Annotated[
+    list[str] | None,
+    typer.Option("--splits", metavar="NAME", help="Splits, with commas between, or repeated; default: all."),
+]
+Samples = Annotated[
+    int | None, typer.Option("--max-samples", metavar="N", help="A seeded random sample of N clips of every split.")
+]
+Workers = Annotated[int, typer.Option("--workers", "-j", metavar="N", help="Processes.")]
+Shard = Annotated[
+    str | None, typer.Option("--shard", metavar="I/N", help="Only the parts I modulo N, from 0: one array task.")
+]
+RowsPerPart = Annotated[int, typer.Option("--rows-per-part", metavar="N", help="Clips in one file.")]
+MaxFailures = Annotated[
+    float, typer.Option("--max-failures", metavar="SHARE", help="Share of bad clips that is borne.")
+]
+
+
+def logmel(
+    sources: Sources,
+    out: Folder,
+    model: Annotated[
+        str, typer.Option("--model", "-m", metavar="M", help="Whose bands, window and tokenizer: folder or hub name.")
+    ] = "openai/whisper-large-v3",
+    condition: ConditionName = None,
+    dtype: Annotated[str, typer.Option("--dtype", help="float16 or float32.")] = "float16",
+    labels: Annotated[
+        bool, typer.Option("--labels/--no-labels", help="Tokenise the texts; without, finetune does.")
+    ] = True,
+    language: Language = "en",
+    task: Annotated[str, typer.Option("--task", help="transcribe or translate.")] = "transcribe",
+    leading_space: Annotated[bool, typer.Option("--leading-space", help="Labels begin with a space.")] = False,
+    splits: Splits = None,
+    max_samples: Samples = None,
+    seed: Annotated[int, typer.Option("--seed", help="Seed of the order of clips and of --max-samples.")] = 42,
+    skip_existing: Annotated[
+        bool, typer.Option("--skip-existing", help="Leave finished folders as they are, whatever they hold.")
+    ] = False,
+    workers: Workers = 1,
+    shard: Shard = None,
+    device: Device = "auto",
+    rows_per_part: RowsPerPart = 256,
+    max_failures: MaxFailures = 0.05,
+    text_pattern: TextPattern = None,
+    log_level: LogLevel = "info",
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Write corpora as the log-mel spectrograms that a Whisper model hears, with labels; finetune takes them.
+
+    \b
+    Examples:
+      whisperprobe logmel speech_hfloss mels/hfloss --model models/base
+      whisperprobe logmel speech_normal speech_lfloss speech_hfloss mels --model models/base --skip-existing
+      whisperprobe logmel speech mels/hfloss --condition hfloss --model openai/whisper-large-v3 --no-labels
+
+    With several sources each gets a folder of its own name in OUT. Only the frames that see sound are stored; they
+    are padded when they are read.
+    """
+    configure(log_level=log_level, quiet=quiet, debug=debug)
+    from whisperprobe.corpora.log_mel_corpus import write_log_mel
+
+    folders = write_log_mel(
+        sources, out, model=model, condition=condition, dtype=dtype, labels=labels, language=language, task=task,
+        leading_space=leading_space, splits=listed(splits), max_samples=max_samples, seed=seed,
+        skip_existing=skip_existing, workers=workers, shard=shard, device=device, rows_per_part=rows_per_part,
+        max_failures=max_failures, text_pattern=text_pattern,
+    )  # fmt: skip
+    say(*(f"log-mels: {folder}" for folder in folders))
+
+
+def listed(names: list[str] | None) -> list[str] | None:
+    """Names that were given with commas between, or one by one."""
+    return [name for one in names for name in one.replace(" ", "").split(",") if name] if names else None
