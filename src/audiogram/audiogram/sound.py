@@ -25,7 +25,7 @@ _CONTAINERS = {
     "wav": ("WAV", "PCM_16", 16),
     "wav32f": ("WAV", "FLOAT", 0),
 }
-_BLOCK = 1 << 20  # frames per read: memory follows what is there, not what a damaged header promises
+_BLOCK = 1 << 20  # samples per read, over all channels: memory follows what is there, not what a header promises
 _FULL_SCALE_TOLERANCE = 1e-6  # rounding of a peak-normalised clip, far below one 16-bit step
 
 T = TypeVar("T", np.float32, np.float64)
@@ -67,7 +67,7 @@ def read(
     if isinstance(source, bytes | bytearray | memoryview):
         if not len(source):
             raise InputError("the sound bytes are empty.")
-        opened: Any = io.BytesIO(source)
+        opened: Any = _Bytes(source)
     else:
         opened = _checked_path(source)
     if max_seconds is not None and math.isnan(max_seconds):
@@ -83,7 +83,7 @@ def read(
                     raise _too_long(name, file.frames / rate, max_seconds)
             total = 0
             while True:
-                block = file.read(frames=_BLOCK, dtype="float32", always_2d=True)
+                block = file.read(frames=max(1, _BLOCK // channels), dtype="float32", always_2d=True)
                 if not len(block):
                     break
                 total += len(block)
@@ -103,6 +103,16 @@ def read(
     if peak == 0 and not allow_silent:
         raise InputError(f"{name} is silent: all {len(samples)} samples are 0.")
     return np.ascontiguousarray(samples), rate
+
+
+class _Bytes(io.BytesIO):
+    """Bytes as a file for libsndfile, which is told of a seek that cannot be by where it then is."""
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        try:
+            return super().seek(offset, whence)
+        except (ValueError, OverflowError):  # from a damaged header; raised, it would be printed, not handed on
+            return self.tell()
 
 
 def encode(x: npt.ArrayLike, rate: int, format: str = "flac24") -> bytes:

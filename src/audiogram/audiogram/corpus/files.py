@@ -7,6 +7,7 @@ import errno
 import logging
 import os
 from collections.abc import Iterator
+from enum import Enum
 from pathlib import Path
 from typing import IO
 
@@ -17,7 +18,7 @@ try:
 except ImportError:  # not on Windows: parts are still whole there, two processes may do one part twice
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["NewFile", "cannot_write", "fsync_folder", "lock", "write_whole"]
+__all__ = ["Held", "NewFile", "cannot_write", "fsync_folder", "lock", "write_whole"]
 
 _NO_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.EINVAL, errno.ENOLCK)
 _log = logging.getLogger("audiogram.corpus")
@@ -111,9 +112,20 @@ def write_whole(path: Path, data: bytes) -> None:
         raise
 
 
+class Held(Enum):
+    """How a lock was found; true where it is now held by us."""
+
+    FREE = "free"
+    LEFT = "left behind by a process that died"
+    BUSY = "in the hands of another process"
+
+    def __bool__(self) -> bool:
+        return self is not Held.BUSY
+
+
 @contextlib.contextmanager
-def lock(path: Path) -> Iterator[bool]:
-    """Hold `path` as a lock of this process; yields False where another process holds it.
+def lock(path: Path) -> Iterator[Held]:
+    """Hold `path` as a lock of this process, unless another process holds it; yields which.
 
     The lock belongs to the open file (flock), so that the system releases it when its process dies, however it
     dies; a left-over lock file never blocks. Where the file system has no locks the work goes on without: files
@@ -131,7 +143,7 @@ def lock(path: Path) -> Iterator[bool]:
         held = _flock(descriptor, path)
         if not held:
             os.close(descriptor)
-            yield False
+            yield Held.BUSY
             return
         # The previous holder removes the file while it holds it: a lock on a removed file keeps nobody out.
         try:
@@ -142,9 +154,13 @@ def lock(path: Path) -> Iterator[bool]:
             break
         os.close(descriptor)
     try:
-        os.ftruncate(descriptor, 0)
-        os.write(descriptor, str(os.getpid()).encode())
-        yield True
+        left = os.fstat(descriptor).st_size > 0
+        try:
+            os.ftruncate(descriptor, 0)
+            os.write(descriptor, str(os.getpid()).encode())
+        except OSError as error:
+            raise cannot_write(path, error) from error
+        yield Held.LEFT if left else Held.FREE
     finally:
         path.unlink(missing_ok=True)
         os.close(descriptor)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from audiogram.console import Progress, check_stop, stop_on_signals
-from audiogram.corpus.files import lock
+from audiogram.corpus.files import Held, lock
 from audiogram.corpus.layout import FAILURES, Part, Shard, plan_parts
 from audiogram.corpus.manifest import (
     Card,
@@ -28,6 +28,7 @@ from audiogram.corpus.manifest import (
     sweep,
     write_card,
 )
+from audiogram.corpus.suspects import find_deadly
 from audiogram.corpus.workers import each
 from audiogram.corpus.writer import PartWriter, writing
 from audiogram.errors import InputError, WorkError
@@ -197,15 +198,19 @@ class _PartJob:
     def __call__(self, task: tuple[Part, Any]) -> _Outcome:
         part, reader = task
         with ExitStack() as locks:
+            died = False  # whether an earlier attempt did
             for out in sorted(self.outs):
-                if not locks.enter_context(lock(out / FAILURES / f".{part.stem}.lock")):
+                held = locks.enter_context(lock(out / FAILURES / f".{part.stem}.lock"))
+                died = died or held is Held.LEFT
+                if not held:
                     _log.warning("part %s of %s is being worked on by another process.", part.stem, out)
                     return _Outcome(part, held=False, done=False)
             if part.done(self.outs):  # by another process, since the plan was made
                 return _Outcome(part, held=True, done=False)
+            deadly = find_deadly(reader, len(part)) if died else {}
             ids: list[str] = []
             with writing(part, self.outs, self.schemas) as writer:
-                self.work(part, self._clips(reader, ids), writer)
+                self.work(part, self._clips(reader, deadly, ids), writer)
                 if len(ids) != len(part):
                     raise WorkError(f"part {part.stem}: {len(ids)} of {len(part)} clips were read.")
                 if writer.failed:
@@ -213,11 +218,11 @@ class _PartJob:
                 writer.commit(ids)
         return _Outcome(part, held=True, done=True)
 
-    def _clips(self, reader: Any, ids: list[str]) -> Iterator[Clip]:
-        for clip in reader:
+    def _clips(self, reader: Any, deadly: Mapping[int, str], ids: list[str]) -> Iterator[Clip]:
+        for number, clip in enumerate(reader):
             check_stop()
             ids.append(clip.id)
-            yield clip
+            yield replace(clip, problem=clip.problem or deadly[number]) if number in deadly else clip
             if self.on_clip is not None:
                 self.on_clip()
 
