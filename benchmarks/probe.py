@@ -355,7 +355,8 @@ def main() -> None:
             *table(
                 [
                     *head, "clips/s from features", "generate, clips/s", "time / generate's (≤ 1.25)",
-                    "clips/s from files", "clip by clip, clips/s", "times as fast (≥ 15)", "generate would be", "kB per greedy token (≤ 10)",
+                    "clips/s from files", "clip by clip, clips/s", "times as fast (≥ 15)", "generate would be",
+                    "kB per greedy token (≤ 10)",
                     "JSON, kB per token",
                 ],
                 speeds,
