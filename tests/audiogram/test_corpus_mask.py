@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import inspect
 import io
+from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +14,15 @@ import pyarrow.parquet as pq
 import pytest
 import soundfile
 import typer
+from hypothesis import given
+from hypothesis import strategies as st
 
 import audiogram
 from audiogram import Audiogram, Condition, mask_corpus, open_corpus
 from audiogram.console import run_app
 from audiogram.corpus import SplitRule, command, read_manifest
+from audiogram.corpus.mask_plan import MaskPlan, plan_mask
+from audiogram.corpus.selection import draw
 from audiogram.errors import InputError, WorkError
 
 NAMES = ("normal", "lfloss", "hfloss")
@@ -272,3 +278,100 @@ def test_the_command_has_every_option_of_the_function() -> None:
     renamed = {"conditions": "condition", "format": "sound_format", "split": "split_column"}
     wanted = {renamed.get(name, name) for name in inspect.signature(mask_corpus).parameters}
     assert wanted <= set(inspect.signature(command.mask).parameters)
+
+
+def voices(folder: Path) -> Path:
+    """Twelve clips of anna, three of ben, one of carla."""
+    folder.mkdir()
+    for name, count in (("anna", 12), ("ben", 3), ("carla", 1)):
+        for take in range(count):
+            soundfile.write(folder / f"{name}_{take:02}.wav", noise(1500, take), 16_000)
+    return folder
+
+
+def test_a_sample_is_balanced_over_a_column(tmp_path: Path) -> None:
+    source = voices(tmp_path / "source")
+    pattern = r"(?P<speaker>[a-z]+)_(?P<text>\d+)"
+    for count, expected in ((6, (3, 2, 1)), (5, (2, 2, 1)), (9, (5, 3, 1)), (16, (12, 3, 1))):
+        base = tmp_path / f"out{count}"
+        folder = mask_corpus(source, base, ["normal"], max_samples=count, balance="speaker", text_pattern=pattern)[
+            "normal"
+        ]
+        speakers = [row["speaker"] for row in open_corpus(folder).rows("train")]
+        assert tuple(sorted(map(speakers.count, ("anna", "ben", "carla")), reverse=True)) == expected
+        assert speakers == sorted(speakers)  # the source's order
+        assert read_manifest(folder)["input"]["view"] == [{"max_samples": count, "seed": 0, "balance": "speaker"}]
+    with pytest.raises(InputError, match="Did you mean 'speaker'"):
+        mask_corpus(source, tmp_path / "x", max_samples=2, balance="speker", text_pattern=pattern)
+    with pytest.raises(InputError, match="--balance speaker needs --max-samples"):
+        mask_corpus(source, tmp_path / "x", balance="speaker", text_pattern=pattern)
+
+
+@given(st.lists(st.integers(0, 4), max_size=40), st.integers(0, 45), st.integers(0, 3))
+def test_a_balanced_draw_is_as_even_as_can_be(groups: list[int], count: int, seed: int) -> None:
+    ids = [f"clip {i}" for i in range(len(groups))]
+    drawn = draw(ids, count, seed, "sample", groups)
+    assert len(drawn) == min(count, len(ids))
+    assert list(drawn) == sorted(set(drawn.tolist()))
+    got, there = Counter(groups[i] for i in drawn), Counter(groups)
+    most = max((got[g] for g in there), default=0)
+    assert all(got[g] in (most, most - 1) or got[g] == there[g] for g in there)
+    fewer = set(draw(ids, max(count - 1, 0), seed, "sample", groups).tolist())
+    assert fewer <= set(drawn.tolist())
+
+
+def test_a_dry_run_says_what_there_is_to_do_and_writes_nothing(tmp_path: Path) -> None:
+    source = voices(tmp_path / "source")
+    (source / "bad.wav").write_bytes(b"")
+    given = {"rows_per_part": 4, "conditions": ["normal", "hfloss"], "max_failures": 0.1}
+    plan = plan_mask(source, tmp_path / "out", probe=17, **given)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["source"]
+    assert (plan.rows, plan.parts, plan.left) == ({"train": 17}, {"train": 5}, 17)
+    assert (plan.probed, plan.failed) == (17, 1)
+    assert "empty" in plan.reason
+    assert plan.seconds > 0
+    folders = mask_corpus(source, tmp_path / "out", **given)
+    assert folders == plan.folders
+    for name, folder in folders.items():  # all clips were probed: sizes are those of the sound itself
+        sounds = sum(len(clip.encoded) for clip in open_corpus(folder).read("train"))
+        assert plan.bytes[name] == pytest.approx(sounds, abs=17)
+    done = plan_mask(source, tmp_path / "out", **given)
+    assert (done.left, done.seconds) == (0, 0)
+    assert plan_mask(source, tmp_path / "new", shard="1/5", **given).left == 4
+    with pytest.raises(InputError, match='format is "flac24" there and "wav" now'):
+        plan_mask(source, tmp_path / "out", format="wav", **given)
+    with pytest.raises(InputError, match="no split 'dev'"):
+        plan_mask(source, tmp_path / "out", splits=["dev"], **given)
+
+
+def test_a_plan_in_words() -> None:
+    plan = MaskPlan(
+        source="speech", rows={"train": 3000, "test": 0}, parts={"train": 12, "test": 0}, left=2000,
+        folders={"normal": Path("speech_normal")}, bytes={"normal": 2_340_000_000}, seconds=6000.0, probed=8, failed=1,
+        reason="a: empty", workers=2, free=10**9,
+    )  # fmt: skip
+    assert plan.lines() == [
+        "speech: 3000 clips, 2000 to do",
+        "  train: 3000 clips in 12 parts",
+        "  test: 0 clips in 0 parts",
+        "normal: speech_normal, about 2.34 GB",
+        "time: about 1.7 h with --workers 2; free: 1 GB, which is not enough",
+        "1 of 8 clips of the probe could not be used; the first: a: empty",
+        "estimated from 8 clips; nothing was written",
+    ]
+    nothing = replace(plan, probed=1, bytes={}).lines()
+    assert "time and size: unknown, for no clip of the probe could be used" in nothing
+
+
+def test_a_dry_run_of_the_command(app: typer.Typer, speech: Path, tmp_path: Path, capsys) -> None:
+    base = tmp_path / "out"
+    assert run_app(app, [str(speech), str(base), "-c", "hfloss", "--dry-run"]) == 0
+    said = capsys.readouterr().out
+    assert f"hfloss: {base}_hfloss, about" in said
+    assert "nothing was written" in said
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_plan_takes_every_option_of_the_work() -> None:
+    work, plan = inspect.signature(mask_corpus).parameters, inspect.signature(plan_mask).parameters
+    assert {name: p.default for name, p in plan.items() if name != "probe"} == {n: p.default for n, p in work.items()}

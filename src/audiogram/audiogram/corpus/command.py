@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -16,7 +16,9 @@ _LOWEST_RATE = 1000  # Hz
 
 
 def mask(
-    source: Annotated[Path, typer.Argument(metavar="SOURCE", help="Folder of audio, or Parquet.", show_default=False)],
+    source: Annotated[
+        Path, typer.Argument(metavar="SOURCE", help="Folder of audio, Parquet, load_from_disk.", show_default=False)
+    ],
     out_base: Annotated[
         Path | None,
         typer.Argument(metavar="[OUT_BASE]", help="Beginning of the output folders' names; default SOURCE."),
@@ -40,6 +42,10 @@ def mask(
     ] = None,
     max_samples: Annotated[
         int | None, typer.Option("--max-samples", metavar="N", help="A seeded sample of N clips of every split.")
+    ] = None,
+    balance: Annotated[
+        str | None,
+        typer.Option("--balance", metavar="COLUMN", help="--max-samples takes as many clips of each of its values."),
     ] = None,
     seed: Annotated[int, typer.Option("--seed", help="Seed of --max-samples and of the split.")] = 0,
     sample_rate: Annotated[int, typer.Option("--sample-rate", metavar="HZ", help="Rate of the output.")] = 16_000,
@@ -73,6 +79,9 @@ def mask(
     validation: Annotated[
         float, typer.Option("--validation", metavar="SHARE", help="Share for validation where --split-column divides.")
     ] = 0.1,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be done, its size and time; write nothing.")
+    ] = False,
     log_level: Annotated[
         str, typer.Option("--log-level", metavar="LEVEL", help="debug, info, warning or error.")
     ] = "info",
@@ -86,6 +95,7 @@ def mask(
       audiogram mask recordings/
       audiogram mask recordings/ masked --condition hfloss --workers 4
       audiogram mask recordings/ masked -c normal -c mine.toml --splits train,test
+      audiogram mask recordings/ --max-samples 1000 --balance speaker --dry-run
       audiogram mask recordings/ --text-pattern '(?P<text>\\d)_(?P<speaker>[a-z]+)_(?P<take>\\d+)'
 
     Every condition gets a folder OUT_BASE_NAME of Parquet files that `datasets.load_dataset` reads. Stopped in any
@@ -100,6 +110,7 @@ def mask(
     configure(log_level=log_level, quiet=quiet, debug=debug)
     from audiogram.condition_files import named_condition
     from audiogram.corpus.mask import mask_corpus
+    from audiogram.corpus.mask_plan import plan_mask
     from audiogram.corpus.selection import SplitRule
 
     if sample_rate < _LOWEST_RATE:
@@ -112,24 +123,28 @@ def mask(
     if split_column is not None and not test:
         raise InputError(f"--split-column {split_column} needs --test: the values that make up the test split.")
     split = SplitRule(split_column, tuple(test or ()), validation, seed) if split_column is not None else None
-    folders = mask_corpus(
-        source,
-        out_base,
-        [named_condition(one) for one in condition] if condition else None,
-        workers=workers,
-        shard=shard,
-        splits=[name for names in splits for name in names.replace(" ", "").split(",") if name] if splits else None,
-        max_samples=max_samples,
-        sample_rate=sample_rate,
-        format=sound_format,
-        seed=seed,
-        max_failures=max_failures,
-        max_seconds=max_seconds,
-        rows_per_part=rows_per_part,
-        text_pattern=text_pattern,
-        text_map=_pairs(text_map or []),
-        split=split,
-    )
+    conditions = [named_condition(one) for one in condition] if condition else None
+    options: dict[str, Any] = {
+        "workers": workers,
+        "shard": shard,
+        "splits": [name for names in splits for name in names.replace(" ", "").split(",") if name] if splits else None,
+        "max_samples": max_samples,
+        "balance": balance,
+        "sample_rate": sample_rate,
+        "format": sound_format,
+        "seed": seed,
+        "max_failures": max_failures,
+        "max_seconds": max_seconds,
+        "rows_per_part": rows_per_part,
+        "text_pattern": text_pattern,
+        "text_map": _pairs(text_map or []),
+        "split": split,
+    }
+    if dry_run:
+        for line in plan_mask(source, out_base, conditions, **options).lines():
+            typer.echo(line)
+        return
+    folders = mask_corpus(source, out_base, conditions, **options)
     if not is_quiet():
         for name, folder in folders.items():
             typer.echo(f"{name}: {folder}")

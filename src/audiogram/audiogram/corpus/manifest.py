@@ -18,6 +18,7 @@ __all__ = [
     "library_versions",
     "prepare_out",
     "read_manifest",
+    "refuse_differences",
     "stage_manifests",
     "stage_parts",
     "sweep",
@@ -127,9 +128,8 @@ def prepare_out(out: Path, manifest: Mapping[str, Any]) -> None:
     InputError
         The folder belongs to another run, holds other things, or cannot be made.
     """
-    manifest = json.loads(json.dumps(manifest))  # compare what would be read back: tuples are lists
     if (out / MANIFEST).is_file():
-        _refuse_differences(out, read_manifest(out), manifest)
+        refuse_differences(out, manifest)
         return
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -207,7 +207,9 @@ def _bytes(manifest: Mapping[str, Any]) -> bytes:
     return (json.dumps(manifest, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
 
 
-def _refuse_differences(out: Path, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
+def refuse_differences(out: Path, new: Mapping[str, Any]) -> None:
+    """Raise `InputError` where `out` was begun by another run than that of the manifest `new`."""
+    old, new = read_manifest(out), json.loads(json.dumps(new))  # as it would be read back: tuples are lists
     found = list(_differences(old, new))
     versions = [pair for pair in found if pair[0].startswith(("versions.", "plugin."))]
     differences = [pair for pair in found if pair not in versions]
@@ -230,7 +232,7 @@ def _differences(old: Any, new: Any, at: str = "") -> Iterable[tuple[str, Any, A
     if isinstance(old, dict) and isinstance(new, dict):
         for key in dict.fromkeys([*old, *new]):
             # How the source was spelled does not matter while it holds the same: that is what the fingerprint is for.
-            if at == "input" and key in ("source", "upstream"):
+            if at == "input" and key in ("source", "rows", "upstream"):
                 continue
             yield from _differences(old.get(key), new.get(key), f"{at}.{key}" if at else str(key))
     elif old != new:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from audiogram.corpus.writer import PartWriter
     from audiogram.listening import Condition
 
-__all__ = ["audio_schema", "mask_corpus"]
+__all__ = ["MaskJob", "MaskWork", "audio_schema", "mask_corpus", "mask_job"]
 
 _BITS = {"flac24": 24, "flac16": 16, "wav": 16}
 _ENDINGS = {"flac24": ".flac", "flac16": ".flac"}
@@ -38,6 +38,7 @@ def mask_corpus(
     shard: str | tuple[int, int] | None = None,
     splits: Sequence[str] | None = None,
     max_samples: int | None = None,
+    balance: str | None = None,
     sample_rate: int = 16_000,
     format: str = "flac24",
     seed: int = 0,
@@ -72,6 +73,8 @@ def mask_corpus(
         Which splits; default all.
     max_samples : int, optional
         At most so many clips of every split, drawn by `seed`.
+    balance : str, optional
+        A column whose values, each within its split, get as many of these clips as the others, or all that they have.
     sample_rate : int, default 16000
         Rate in Hz at which the conditions are applied and the sound is written.
     format : {"flac24", "flac16", "wav", "wav32f"}, default "flac24"
@@ -101,11 +104,73 @@ def mask_corpus(
     StoppedError
         A signal asked to stop.
     """
-    from audiogram import listening, sound
     from audiogram.corpus.stages import run_stage
 
+    job = mask_job(
+        source, out_base, conditions, max_samples=max_samples, balance=balance, sample_rate=sample_rate, format=format,
+        seed=seed, max_seconds=max_seconds, text_pattern=text_pattern, text_map=text_map, split=split,
+    )  # fmt: skip
+    # A folder that is finished is only compared with what is asked for, not made again beside the others.
+    finished = [c for c in job.conditions if is_complete(job.folders[c.name])]
+    for group in (finished, [c for c in job.conditions if c not in finished]):
+        if group:
+            run_stage(
+                **job.stage(group),
+                outs=[job.folders[c.name] for c in group],
+                work=MaskWork(tuple(group), sample_rate, format, max_seconds),
+                rows_per_part=rows_per_part,
+                shard=shard,
+                workers=workers,
+                splits=splits,
+                max_failures=max_failures,
+                readme=_card,
+                label=f"masking ({', '.join(c.name for c in group)})",
+            )
+    return job.folders
+
+
+@dataclass(frozen=True)
+class MaskJob:
+    """What `mask_corpus` is asked to do, checked: nothing has been read but the source's names."""
+
+    corpus: Corpus
+    conditions: tuple[Condition, ...]
+    folders: dict[str, Path]
+    sample_rate: int
+    format: str
+    max_seconds: float
+
+    def stage(self, group: Sequence[Condition]) -> dict[str, Any]:
+        """Return what the manifests of these conditions follow from, as `run_stage` takes it."""
+        return {
+            "name": "mask",
+            "options": {"sample_rate": self.sample_rate, "format": self.format, "max_seconds": self.max_seconds},
+            "corpus": self.corpus,
+            "schemas": {"data": audio_schema(self.corpus, self.sample_rate)},
+            "extra_manifest": [{"condition": c.to_dict(), "plugin": c.versions()} for c in group],
+        }
+
+
+def mask_job(
+    source: str | Path | Corpus,
+    out_base: str | Path | None,
+    conditions: Sequence[str | Condition] | None,
+    *,
+    max_samples: int | None,
+    balance: str | None,
+    sample_rate: int,
+    format: str,
+    seed: int,
+    max_seconds: float,
+    text_pattern: str | None,
+    text_map: Mapping[Any, str] | None,
+    split: SplitRule | None,
+) -> MaskJob:
+    """Check the arguments of `mask_corpus`."""
+    from audiogram import listening, sound
+
     corpus = open_corpus(source, text_pattern=text_pattern, text_map=text_map, split=split)
-    corpus = corpus.sample(max_samples, seed)
+    corpus = corpus.sample(max_samples, seed, balance)
     if not max_seconds > 0:
         raise InputError(f"--max-seconds {max_seconds}: above 0.")
     sound.encode(np.zeros(16, np.float32), sample_rate, format)  # refuses a wrong format or rate before any work
@@ -115,27 +180,7 @@ def mask_corpus(
         raise InputError("out_base is empty; give the beginning of the folders' names, or leave it out.")
     base = str(Path(out_base) if out_base is not None else corpus.root)
     folders = {condition.name: Path(f"{base}_{condition.name}") for condition in chosen}
-    # A folder that is finished is only compared with what is asked for, not made again beside the others.
-    finished = [c for c in chosen if is_complete(folders[c.name])]
-    for group in (finished, [c for c in chosen if c not in finished]):
-        if group:
-            run_stage(
-                "mask",
-                options={"sample_rate": sample_rate, "format": format, "max_seconds": max_seconds},
-                corpus=corpus,
-                outs=[folders[c.name] for c in group],
-                work=_Mask(tuple(group), sample_rate, format, max_seconds),
-                schemas={"data": audio_schema(corpus, sample_rate)},
-                rows_per_part=rows_per_part,
-                shard=shard,
-                workers=workers,
-                splits=splits,
-                max_failures=max_failures,
-                extra_manifest=[{"condition": c.to_dict(), "plugin": c.versions()} for c in group],
-                readme=_card,
-                label=f"masking ({', '.join(c.name for c in group)})",
-            )
-    return folders
+    return MaskJob(corpus, tuple(chosen), folders, sample_rate, format, max_seconds)
 
 
 def audio_schema(corpus: Corpus, sample_rate: int) -> pa.Schema:
@@ -158,7 +203,7 @@ def audio_schema(corpus: Corpus, sample_rate: int) -> pa.Schema:
 
 
 @dataclass(frozen=True)
-class _Mask:
+class MaskWork:
     """Masks the clips of one part."""
 
     conditions: tuple[Condition, ...]
@@ -169,15 +214,15 @@ class _Mask:
     def __call__(self, part: Part, clips: Iterable[Clip], writer: PartWriter) -> None:
         for clip in clips:
             try:
-                x = self._hear(clip)
+                x = self.hear(clip)
             except InputError as error:
                 writer.fail(clip.id, error)
                 continue
-            for out, heard in enumerate(self._apply(x, clip.id)):
+            for out, heard in enumerate(self.apply(x, clip.id)):
                 try:
                     if isinstance(heard, Exception):
                         raise heard
-                    encoded = self._encode(x, heard, self.conditions[out])
+                    encoded = self.encode(x, heard, self.conditions[out])
                 except (WorkError, StoppedError, MemoryError):
                     raise
                 except Exception as error:  # a filter may raise anything: the clip is a failure, with the reason
@@ -187,7 +232,8 @@ class _Mask:
                 row = {"id": clip.id, "audio": {"bytes": encoded, "path": name}, "text": clip.text, **clip.metadata}
                 writer.add("data", [row], out=out)
 
-    def _hear(self, clip: Clip) -> npt.NDArray[np.float32]:
+    def hear(self, clip: Clip) -> npt.NDArray[np.float32]:
+        """The clip at the output's rate, unfiltered."""
         from audiogram import sound
 
         x, rate = clip.audio(self.max_seconds)
@@ -196,7 +242,7 @@ class _Mask:
             raise InputError(f"shorter than one sample at {self.sample_rate} Hz.")
         return x
 
-    def _apply(self, x: npt.NDArray[np.float32], id: str) -> Sequence[Any]:
+    def apply(self, x: npt.NDArray[np.float32], id: str) -> Sequence[Any]:
         """The clip through every condition; where one fails, its exception in its place."""
         from audiogram.listening import apply_conditions
 
@@ -220,7 +266,8 @@ class _Mask:
                     heard[c.name] = error
         return [heard[c.name] for c in self.conditions]
 
-    def _encode(self, x: npt.NDArray[np.float32], y: npt.NDArray[np.float32], condition: Condition) -> bytes:
+    def encode(self, x: npt.NDArray[np.float32], y: npt.NDArray[np.float32], condition: Condition) -> bytes:
+        """A filtered clip as it is stored; InputError where its format cannot hold it."""
         from audiogram import sound
 
         peak = float(np.max(np.abs(y)))

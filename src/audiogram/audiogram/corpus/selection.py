@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -117,14 +118,24 @@ class SplitRule:
         return {split: assigned[split] for split in self.splits}
 
 
-def draw(ids: Sequence[str], count: int, seed: int, purpose: str) -> npt.NDArray[np.int64]:
+def draw(
+    ids: Sequence[str], count: int, seed: int, purpose: str, groups: Sequence[Hashable] | None = None
+) -> npt.NDArray[np.int64]:
     """Draw `count` of `ids` without replacement; returns their positions in order.
 
     Every id has a lot that depends on seed, purpose and id alone, and the lowest win: the draw is the same on every
-    machine, and adding a clip to a corpus changes the sample by at most one.
+    machine, and adding a clip to a corpus changes the sample by at most one. With `groups`, one value for each id, all
+    groups are drawn from in turn until they have no more: their shares differ by one at most, or are all that there is.
     """
     if count >= len(ids):
         return np.arange(len(ids), dtype=np.int64)
     lots = [hashlib.blake2b(f"{seed}\0{purpose}\0{id}".encode(), digest_size=16).digest() for id in ids]
-    order = sorted(range(len(ids)), key=lots.__getitem__)[:count]
-    return np.array(sorted(order), dtype=np.int64)
+    order = sorted(range(len(ids)), key=lots.__getitem__)
+    if groups is not None:
+        turns: dict[int, int] = {}
+        drawn: Counter[Hashable] = Counter()
+        for i in order:
+            turns[i] = drawn[groups[i]]
+            drawn[groups[i]] += 1
+        order.sort(key=turns.__getitem__)  # stable: within a turn the lots decide
+    return np.array(sorted(order[:count]), dtype=np.int64)

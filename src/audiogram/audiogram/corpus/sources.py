@@ -18,7 +18,7 @@ from audiogram.corpus.folders import Folder, has_audio
 from audiogram.corpus.layout import MANIFEST
 from audiogram.corpus.naming import TextRule, is_saved_dataset
 from audiogram.corpus.selection import SplitRule, draw
-from audiogram.errors import InputError
+from audiogram.errors import InputError, unknown_name
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -213,8 +213,6 @@ class Corpus:
         if self._recipe:
             raise InputError("divide a corpus into splits before sampling it, and once.")
         if split.column is not None and split.column not in ("id", "text", *self.columns):
-            from audiogram.errors import unknown_name
-
             raise unknown_name("column", split.column, ["text", *self.columns])
         where: list[tuple[str, int]] = []
         ids: list[str] = []
@@ -232,7 +230,7 @@ class Corpus:
         view = {name: _segments([where[i] for i in rows]) for name, rows in chosen.items()}
         return Corpus(self._backend, rule=self._rule, view=view, recipe=[{"split": split.to_dict()}])
 
-    def sample(self, max_samples: int | None, seed: int = 0) -> Corpus:
+    def sample(self, max_samples: int | None, seed: int = 0, balance: str | None = None) -> Corpus:
         """Return a view with at most `max_samples` clips of every split, drawn by (seed, id), in the source's order.
 
         Parameters
@@ -241,17 +239,32 @@ class Corpus:
             Most clips of each split, at least 1; None keeps all.
         seed : int, default 0
             Seed of the draw.
+        balance : str, optional
+            A column, or ``text``: each of its values, none among them, gets as many clips as the others, or all that
+            it has.
+
+        Raises
+        ------
+        InputError
+            `max_samples` is below 1, or `balance` without it or no column.
         """
+        if balance is not None and max_samples is None:
+            raise InputError(f"--balance {balance} needs --max-samples: how many clips are drawn from each split.")
+        if balance is not None and balance not in ("text", *self.columns):
+            raise unknown_name("column", balance, ["text", *self.columns])
         if max_samples is None:
             return self
         if max_samples < 1:
             raise InputError(f"--max-samples {max_samples}: at least 1.")
         view: dict[str, _Segments] = {}
         for split in self.splits:
-            chosen = draw(self.ids(split), max_samples, seed, "sample") if self.count(split) > max_samples else None
-            whole = np.arange(self.count(split), dtype=np.int64)
-            view[split] = self._resolve(split, whole if chosen is None else chosen)
-        recipe = [*self._recipe, {"max_samples": max_samples, "seed": seed}]
+            chosen = np.arange(self.count(split), dtype=np.int64)
+            if len(chosen) > max_samples:
+                values = None if balance is None else [str(row[balance]) for row in self.rows(split)]
+                chosen = draw(self.ids(split), max_samples, seed, "sample", values)
+            view[split] = self._resolve(split, chosen)
+        step: dict[str, Any] = {"max_samples": max_samples, "seed": seed}
+        recipe = [*self._recipe, step if balance is None else {**step, "balance": balance}]
         return Corpus(self._backend, rule=self._rule, view=view, recipe=recipe)
 
     @cached_property
@@ -263,7 +276,7 @@ class Corpus:
 
         Cheap on large sources: folders above 256 MB count by names, sizes and times of change, Parquet by its footers.
         """
-        said = {k: v for k, v in self.describe().items() if k not in ("source", "upstream")}
+        said = {k: v for k, v in self.describe().items() if k not in ("source", "rows", "upstream")}
         return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
     def describe(self) -> dict[str, Any]:
@@ -271,6 +284,7 @@ class Corpus:
         said: dict[str, Any] = {
             "source": str(self.root),
             "kind": self._backend.kind,
+            "rows": {split: self._backend.count(split) for split in self._backend.splits},
             "fingerprint": self._fingerprint,
             "text_pattern": self._rule.pattern,
             "text_map": self._rule.mapping or None,

@@ -141,9 +141,9 @@ def run_stage(
         A signal asked to stop.
     """
     folders = tuple(Path(out) for out in outs)
-    _check(folders, workers, max_failures, corpus)
+    check_stage(folders, workers, max_failures, corpus)
     share = Shard.parse(shard)
-    rows = _rows(corpus, splits)
+    rows = stage_rows(corpus, splits)
     manifests = stage_manifests(
         name, options, corpus.describe(), rows, rows_per_part, schemas, extra_manifest, versions, len(folders)
     )
@@ -261,7 +261,8 @@ def _wait_for_others(job: _PartJob, busy: Sequence[Part], corpus: Corpus, outs: 
     return done
 
 
-def _check(outs: Sequence[Path], workers: int, max_failures: float, corpus: Corpus) -> None:
+def check_stage(outs: Sequence[Path], workers: int, max_failures: float, corpus: Corpus) -> None:
+    """Raise `InputError` where a stage cannot be done so."""
     if not outs or len({out.resolve() for out in outs}) != len(outs):
         raise InputError(f"output folders must be distinct, received {[str(out) for out in outs]}.")
     if workers < 1:
@@ -277,7 +278,8 @@ def _check(outs: Sequence[Path], workers: int, max_failures: float, corpus: Corp
             )
 
 
-def _rows(corpus: Corpus, splits: Sequence[str] | None) -> dict[str, int]:
+def stage_rows(corpus: Corpus, splits: Sequence[str] | None) -> dict[str, int]:
+    """Number of clips of each split that a stage is to do."""
     for split in splits or ():
         if split not in corpus.splits:
             raise InputError(
