@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from whisperprobe.corpora.log_mel_corpus import write_log_mel
     from whisperprobe.corpora.log_mel_reading import open_log_mel
     from whisperprobe.features import log_mel
+    from whisperprobe.probing.agreement import Agreement, probe_agreement
     from whisperprobe.probing.confidence import word_confidence
     from whisperprobe.probing.corpus import probe_corpus
     from whisperprobe.probing.probe import Probe
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from whisperprobe.training.trainer import finetune
 
 __all__ = [
+    "Agreement",
     "Comparison",
     "Probe",
     "ProbeResult",
@@ -43,6 +45,7 @@ __all__ = [
     "log_mel",
     "open_log_mel",
     "plan",
+    "probe_agreement",
     "probe_corpus",
     "run_study",
     "word_confidence",
@@ -57,6 +60,7 @@ __getattr__, __dir__ = lazy_names(
         "corpora.log_mel_corpus": ["write_log_mel"],
         "corpora.log_mel_reading": ["open_log_mel"],
         "features": ["log_mel"],
+        "probing.agreement": ["Agreement", "probe_agreement"],
         "probing.confidence": ["word_confidence"],
         "probing.corpus": ["probe_corpus"],
         "probing.probe": ["Probe"],

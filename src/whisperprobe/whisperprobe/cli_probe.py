@@ -69,6 +69,9 @@ def probe_source(
     margin: Annotated[
         float, typer.Option("--margin", metavar="SECONDS", help="Silence that a trimmed encoder hears at least.")
     ] = 1.0,
+    agreement: Annotated[
+        int, typer.Option("--agreement", metavar="N", help="Clips a split on which trimmed is compared with padded.")
+    ] = 64,
     shard: Annotated[
         str | None, typer.Option("--shard", metavar="I/N", help="Only the parts I modulo N, from 0: one array task.")
     ] = None,
@@ -109,6 +112,7 @@ def probe_source(
     configure(log_level=log_level, quiet=quiet, debug=debug)
     if model is None:
         raise InputError("probe lacks --model: a model's folder or hub name, e.g. --model openai/whisper-small.")
+    from whisperprobe.probing.agreement_file import read_agreement
     from whisperprobe.probing.corpus import probe_corpus
 
     path = probe_corpus(
@@ -130,6 +134,7 @@ def probe_source(
         long_audio=long_audio,
         padding=padding,
         margin=margin,
+        agreement=agreement,
         shard=shard,
         rows_per_part=rows_per_part,
         max_failures=max_failures,
@@ -145,3 +150,6 @@ def probe_source(
         num_threads=num_threads,
     )
     say(f"probes: {path}")
+    agreed = read_agreement(path)
+    if agreed is not None:
+        say(f"agreement with padding 'window': {agreed}")

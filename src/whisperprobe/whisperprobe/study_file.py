@@ -216,6 +216,17 @@ def _probe(probe: dict[str, Any], file: str) -> dict[str, Any]:
     for key, needed in (("candidates", "lexicon"), ("layer_vectors", "layers")):
         if probe.get(key) and needed not in probe:
             raise InputError(f"table [probe] of {file} gives {key!r}, which needs {needed!r}. Give both or neither.")
+    for key in ("encoder", "lexicon", "n_best"):
+        if probe["long_audio"] == "windows" and probe.get(key, "none") not in (0, "none"):
+            raise InputError(
+                f"table [probe] of {file} gives {key!r}, which is about a clip heard as one, with long_audio = "
+                '"windows". Leave one of them out.'
+            )
+    if probe["padding"] == "trimmed" and probe["encoder"] == "window":
+        raise InputError(
+            f'table [probe] of {file}: encoder = "window" needs the whole window, padding = "trimmed" does not compute '
+            'it. Take encoder = "mean".'
+        )
     return probe
 
 

@@ -214,6 +214,7 @@ TABLES: dict[str, dict[str, Key]] = {
         "long_audio": _one_of("refuse", "windows", default="refuse"),
         "padding": _one_of("window", "trimmed", default="window"),
         "margin": _number("a number of seconds, 0 or more", lambda v: 0 <= v < math.inf, 1.0),
+        "agreement": _whole(0, 64),
         "device": _text("the name of a device, e.g. 'auto', 'cpu' or 'cuda'", "auto"),
         "dtype": _text("the name of a number format, e.g. 'float32' or 'bfloat16'"),
         "max_new_tokens": _whole(1),

@@ -13,6 +13,7 @@ import pyarrow as pa
 from audiogram.corpus import open_corpus, run_stage
 from audiogram.errors import InputError
 from audiogram.listening import as_condition
+from whisperprobe.probing.agreement_file import write_agreement
 from whisperprobe.probing.batches import DECODINGS, VECTORS, check_choice
 from whisperprobe.probing.grouping import groups
 from whisperprobe.probing.hearing import Hearing, torch_threads
@@ -64,6 +65,7 @@ def probe_corpus(
     long_audio: str = "refuse",
     padding: str = "window",
     margin: float = 1.0,
+    agreement: int = 64,
     num_workers: int = 2,
     num_threads: int | None = None,
 ) -> Path:
@@ -97,7 +99,7 @@ def probe_corpus(
     max_samples : int, optional
         A random sample of so many clips of each split, drawn with `seed`.
     seed : int, default 0
-        Of that sample.
+        Of these samples.
     device, dtype, language, task, max_new_tokens, timestamps
         As for `Probe.from_pretrained`.
     text_pattern, text_map, split
@@ -110,6 +112,9 @@ def probe_corpus(
         What to measure beside, as for calling a `Probe`.
     long_audio, padding, margin
         How clips are brought to the model's window, as for calling a `Probe`.
+    agreement : int, default 64
+        With `padding` "trimmed": how many clips of each split, drawn with `seed`, are probed padded too, to write
+        `probe_agreement` of both to ``agreement.json``; 0 for none.
     num_workers : int, default 2
         Threads that decode, resample and filter the next clips while the model works; 0 for none. Results are the
         same.
@@ -137,6 +142,8 @@ def probe_corpus(
         raise InputError(f"num_workers is {num_workers!r}; give a whole number of threads, 0 for none.")
     if num_threads is not None and (isinstance(num_threads, bool) or num_threads < 1):
         raise InputError(f"num_threads is {num_threads!r}; give a whole number of at least 1.")
+    if isinstance(agreement, bool) or not isinstance(agreement, int) or agreement < 0:
+        raise InputError(f"agreement is {agreement!r}; give a number of clips, 0 for no report.")
     corpus = open_corpus(source, text_pattern=text_pattern, text_map=text_map, split=split)
     if max_samples is not None:
         corpus = corpus.sample(max_samples, seed)
@@ -195,6 +202,18 @@ def probe_corpus(
             readme=_card,
             label=f"probing {Path(out).name}",
         )
+        if padding == "trimmed" and agreement:
+            write_agreement(
+                Path(out),
+                model,
+                corpus,
+                hearing,
+                windowing,
+                splits=splits,
+                clips=agreement,
+                seed=seed,
+                batch_size=batch_size,
+            )
     return Path(out)
 
 
