@@ -21,13 +21,24 @@ import numpy.typing as npt
 
 from audiogram.corpus.clips import Clip
 from audiogram.corpus.naming import OURS, TextRule
+from audiogram.corpus.release_index import SplitIndex, read_column, scan_split
 from audiogram.corpus.release_tables import Table, TableRows
 from audiogram.errors import InputError, WorkError
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["CLIPS", "DURATIONS", "SPLITS", "CommonVoice", "ReleaseReader", "find_release", "name_digest"]
+__all__ = [
+    "CLIPS",
+    "DURATIONS",
+    "SPLITS",
+    "CommonVoice",
+    "ReleaseReader",
+    "clips_digest",
+    "empty_clip",
+    "find_release",
+    "name_digest",
+]
 
 CLIPS = "clips"
 DURATIONS = "clip_durations"
@@ -101,7 +112,7 @@ class CommonVoice:
         self._tables = {SPLITS[name]: Table(path, ("path", "sentence")) for name, path in found.items()}
         durations = folder / f"{DURATIONS}.tsv"
         self._durations = Table(durations, ("clip", "duration[ms]")) if durations.is_file() else None
-        self._scanned: dict[str, _Split] = {}
+        self._scanned: dict[str, SplitIndex] = {}
         names = dict.fromkeys(name for table in self._tables.values() for name in table.columns if name != "text")
         self._timed = self._durations is not None and "duration" not in names
         own = [f"source_{name}" if name in OURS else name for name in names]
@@ -130,7 +141,7 @@ class CommonVoice:
     def ids(self, split: str, indices: Sequence[int]) -> Iterator[str]:
         """Yield ids alone, which is much quicker than whole rows."""
         again = self._split(split).again
-        paths = _column(self._tables[split], "path").take(np.asarray(indices, np.int64))
+        paths = read_column(self._tables[split], "path").take(np.asarray(indices, np.int64))
         for number, path in zip(indices, paths.to_pylist(), strict=True):
             yield _id(path.decode(errors="replace"), number, split, again)
 
@@ -157,7 +168,7 @@ class CommonVoice:
         count, total = 0, 0
         for name in _names(self.root / CLIPS):
             count, total = count + 1, total + name_digest(name)
-        return [str(count), f"{total % 2**128:032x}"]
+        return clips_digest(count, total)
 
     def _all(self, split: str) -> Iterator[_Row]:
         return self.reader(split, range(self.count(split)), split).rows()
@@ -165,19 +176,10 @@ class CommonVoice:
     def _rows(self, split: str, indices: Sequence[int]) -> TableRows:
         return self._tables[split].rows(self._split(split).starts, indices)
 
-    def _split(self, split: str) -> _Split:
+    def _split(self, split: str) -> SplitIndex:
         if split not in self._scanned:
-            self._scanned[split] = _scan(self._tables[split], self._durations if self._timed else None)
+            self._scanned[split] = scan_split(self._tables[split], self._durations if self._timed else None)
         return self._scanned[split]
-
-
-@dataclass(frozen=True)
-class _Split:
-    """What is kept of a split: where its rows begin, lengths in ms (-1: unknown), and which rows repeat a path."""
-
-    starts: npt.NDArray[np.int64]
-    durations: npt.NDArray[np.int32] | None
-    again: dict[int, int]
 
 
 @dataclass(frozen=True)
@@ -215,6 +217,15 @@ class ReleaseReader:
                 except OSError as error:
                     problem = self.missing(row.name) if isinstance(error, FileNotFoundError) else None
             yield Clip(row.id, self.split, row.text, row.columns, path=path, problem=problem)
+
+    @property
+    def key(self) -> tuple[str, int]:
+        """What tells this reader from those of other parts: the split and the first row."""
+        return self.split, self._rows.numbers[0]
+
+    def names(self) -> list[str]:
+        """Return the clips' names within ``clips``, without those of rows that are damaged."""
+        return [row.name for row in self.rows() if row.problem is None]
 
     def missing(self, name: str) -> str:
         """Say that a clip is not there."""
@@ -254,8 +265,13 @@ def empty_clip(name: str) -> str:
 
 
 def name_digest(name: str) -> int:
-    """Return a number for a clip's name; their sum stands for a set of names in any order."""
+    """Return a number for a clip's name, 0 up to below 2**128."""
     return int.from_bytes(hashlib.blake2b(name.encode(errors="surrogateescape"), digest_size=16).digest(), "big")
+
+
+def clips_digest(count: int, total: int) -> list[str]:
+    """Return what `CommonVoice.clip_names` says of so many clips; their digests' sum holds in any order."""
+    return [str(count), f"{total % 2**128:032x}"]
 
 
 def _names(folder: Path) -> Iterator[str]:
@@ -295,53 +311,3 @@ def _number(text: str) -> tuple[int | None, bool]:
     if text.isascii() and text.isdigit() and len(text) <= 18:
         return int(text), False
     return None, bool(text)
-
-
-def _scan(table: Table, durations: Table | None) -> _Split:
-    import pyarrow as pa
-
-    paths = _column(table, "path")
-    times = None if durations is None else _durations_of(paths, durations)
-    split = _Split(
-        np.concatenate([np.empty(0, np.int64), *(starts for starts, _ in table.scan())]), times, _repeats(paths)
-    )
-    del paths
-    pa.default_memory_pool().release_unused()
-    return split
-
-
-def _column(table: Table, name: str) -> pa.ChunkedArray:
-    import pyarrow as pa
-
-    return pa.chunked_array([values for _, (values,) in table.scan(name)], pa.binary())
-
-
-def _durations_of(paths: pa.ChunkedArray, table: Table) -> npt.NDArray[np.int32]:
-    """Look up the length of every clip, in ms; -1 where the table has none."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    clips, times = [], [np.full(1, -1, np.int32)]
-    for _, (names, values) in table.scan("clip", "duration[ms]"):
-        clips.append(names)
-        text = values.cast(pa.string(), safe=False)
-        known = pc.if_else(pc.match_substring_regex(text, "^[0-9]{1,9}$"), text, "-1")
-        times.append(known.cast(pa.int32()).to_numpy(zero_copy_only=False))
-    where = pc.index_in(paths, value_set=pa.chunked_array(clips, pa.binary()))
-    found: npt.NDArray[np.int64] = pc.add(pc.fill_null(where, -1), 1).to_numpy()
-    return np.concatenate(times)[found]
-
-
-def _repeats(paths: pa.ChunkedArray) -> dict[int, int]:
-    """Return, for every row whose path was there before in the split, how often it has been there by then."""
-    import pyarrow.compute as pc
-
-    if pc.count_distinct(paths).as_py() == len(paths):
-        return {}
-    seen: dict[bytes, int] = {}
-    again: dict[int, int] = {}
-    for number, path in enumerate(paths.to_pylist()):
-        seen[path] = seen.get(path, 0) + 1
-        if path and seen[path] > 1:
-            again[number] = seen[path]
-    return again
