@@ -72,10 +72,11 @@ class Agreement:
 
         return (
             f"{self.clips} clips, {self.words} words: ln p of the word differs by "
-            f"{said(self.median_difference, '.3g')} (median), {said(self.largest_difference, '.3g')} (largest), {said(self.mean_difference, '+.3g')} (mean); "
-            f"Spearman's rho of surprisal {said(self.surprisal_correlation, '.4f')}, of ranks "
-            f"{said(self.rank_correlation, '.4f')}; same next token at {said(self.top_1_match, '.1%')} of "
-            f"{self.positions} positions, same answer to {said(self.same_prediction, '.1%')} of clips"
+            f"{said(self.median_difference, '.3g')} (median), {said(self.largest_difference, '.3g')} (largest), "
+            f"{said(self.mean_difference, '+.3g')} (mean); Spearman's rho of surprisal "
+            f"{said(self.surprisal_correlation, '.4f')}, of ranks {said(self.rank_correlation, '.4f')}; "
+            f"same next token at {said(self.top_1_match, '.1%')} of {self.positions} positions, "
+            f"same answer to {said(self.same_prediction, '.1%')} of clips"
         )
 
 
