@@ -33,7 +33,7 @@ def hearing(name: str, ear: Audiogram = LOSS, rate: float = RATE) -> Any:
     return cls(ear, sample_rate=rate, **extra)
 
 
-@claim("attenuation", "yes", "filters.attenuation.Attenuation(n_fft, hop_length, interpolation)")
+@claim("attenuation", "yes", "filters.attenuation.Attenuation(n_fft, hop_length, interpolation, method)")
 def _() -> None:
     x = tone(1000, RATE, RATE)
     heard = hearing("attenuation")(x)[RATE // 4 : -RATE // 4]
