@@ -19,6 +19,7 @@ __version__ = "1.0.0"
 
 if TYPE_CHECKING:
     from whisperprobe.comparison.conditions import Comparison, ProbeRun, compare, load_comparison
+    from whisperprobe.corpora.extract import extract_corpus
     from whisperprobe.corpora.log_mel_corpus import write_log_mel
     from whisperprobe.corpora.log_mel_reading import open_log_mel
     from whisperprobe.features import log_mel
@@ -39,6 +40,7 @@ __all__ = [
     "ProbeRun",
     "__version__",
     "compare",
+    "extract_corpus",
     "finetune",
     "load_comparison",
     "load_probes",
@@ -57,6 +59,7 @@ __getattr__, __dir__ = lazy_names(
     __name__,
     {
         "comparison.conditions": ["Comparison", "ProbeRun", "compare", "load_comparison"],
+        "corpora.extract": ["extract_corpus"],
         "corpora.log_mel_corpus": ["write_log_mel"],
         "corpora.log_mel_reading": ["open_log_mel"],
         "features": ["log_mel"],

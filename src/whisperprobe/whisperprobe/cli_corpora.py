@@ -1,4 +1,4 @@
-"""The commands that turn corpora into other corpora, and look whether they are whole: logmel."""
+"""The commands that turn corpora into something else, and look whether it is whole: logmel, extract, verify."""
 
 from __future__ import annotations
 
@@ -8,9 +8,20 @@ from typing import Annotated
 import typer
 
 from audiogram.console import configure
-from whisperprobe.cli_options import ConditionName, Debug, Device, Language, LogLevel, Quiet, TextPattern, say
+from whisperprobe.cli_options import (
+    ConditionName,
+    Debug,
+    Device,
+    Language,
+    LogLevel,
+    Quiet,
+    Seed,
+    Source,
+    TextPattern,
+    say,
+)
 
-__all__ = ["logmel"]
+__all__ = ["extract", "logmel"]
 
 Sources = Annotated[
     list[str],
@@ -85,6 +96,43 @@ def logmel(
         max_failures=max_failures, text_pattern=text_pattern,
     )  # fmt: skip
     say(*(f"log-mels: {folder}" for folder in folders))
+
+
+def extract(
+    source: Source,
+    out: Folder,
+    sample_rate: Annotated[
+        int, typer.Option("--sample-rate", metavar="HZ", help="Rate of the files; 0 keeps each clip's own.")
+    ] = 16_000,
+    splits: Splits = None,
+    max_samples: Samples = None,
+    seed: Seed = 0,
+    workers: Workers = 1,
+    shard: Shard = None,
+    rows_per_part: RowsPerPart = 256,
+    max_failures: MaxFailures = 0.05,
+    text_pattern: TextPattern = None,
+    log_level: LogLevel = "info",
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Write a corpus as pairs of files, ID.wav and ID.txt, for aligners and other tools.
+
+    \b
+    Examples:
+      whisperprobe extract speech_hfloss files
+      whisperprobe extract cv-corpus-23.0/en files --splits test --max-samples 1000 --sample-rate 22050
+
+    The folders of an id are kept. What could not be written is in OUT/failures; OUT/data lists everything else.
+    """
+    configure(log_level=log_level, quiet=quiet, debug=debug)
+    from whisperprobe.corpora.extract import extract_corpus
+
+    folder = extract_corpus(
+        source, out, sample_rate=sample_rate or None, splits=listed(splits), max_samples=max_samples, seed=seed,
+        workers=workers, shard=shard, rows_per_part=rows_per_part, max_failures=max_failures, text_pattern=text_pattern,
+    )  # fmt: skip
+    say(f"files: {folder}")
 
 
 def listed(names: list[str] | None) -> list[str] | None:
