@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from audiogram.errors import InputError
@@ -49,6 +49,7 @@ def test_sequences_are_kept_apart_and_in_order():
     assert words["variant"].isna().tolist() == [True, False, True, True]
 
 
+@settings(deadline=None, max_examples=40)
 @given(st.lists(st.tuples(st.sampled_from(["x", " x", "."]), st.floats(-20, 0)), min_size=1, max_size=12))
 def test_the_words_share_out_the_tokens(pairs):
     tokens = rows(

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import audiogram as ag
@@ -245,6 +245,7 @@ def test_without_torchrun_the_shard_is_what_was_asked_for(monkeypatch):
     assert local_rank() is None
 
 
+@settings(deadline=None)
 @given(of=st.integers(1, 5), size=st.integers(1, 5), parts=st.integers(0, 60))
 def test_ranks_share_out_a_shard(of, size, parts):
     with pytest.MonkeyPatch.context() as patch:
