@@ -83,6 +83,9 @@ def probe_source(
     timestamps: Annotated[
         bool, typer.Option("--timestamps", help="Let the model write timestamps; they are tokens like any other.")
     ] = False,
+    max_new_tokens: Annotated[
+        int, typer.Option("--max-new-tokens", metavar="N", help="Longest answer, end token included.")
+    ] = 225,
     max_samples: MaxSamples = None,
     seed: Seed = 0,
     device: Device = "auto",
@@ -141,6 +144,7 @@ def probe_source(
         text_pattern=text_pattern,
         language=language,
         task=task,
+        max_new_tokens=max_new_tokens,
         timestamps=timestamps,
         max_samples=max_samples,
         seed=seed,
