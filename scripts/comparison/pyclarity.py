@@ -104,7 +104,7 @@ def _() -> str:
 @claim("two_ears", "partly", "Listener(audiogram_left, audiogram_right, id)")
 def _() -> str:
     assert set(Listener.__dataclass_fields__) == {"audiogram_left", "audiogram_right", "id"}
-    return "no date, no source; both ears"
+    return "no date, no source; both ears are needed"
 
 
 @claim("interpolation", "partly", "Audiogram.resample(new_frequencies, linear_frequency)")
@@ -300,6 +300,12 @@ def _() -> str:
 @claim("conditions", "no")
 def _() -> str:
     return "its recipes are configured by Hydra files"
+
+
+@claim("corpora", "partly")
+def _() -> str:
+    assert "run_HL_processing" in claim.vocabulary()
+    return "recipes such as `recipes/cec1/baseline/evaluate.py` run `Ear` over a challenge's scenes, to WAV"
 
 
 @claim("sound", "yes", "utils.file_io.read_signal", "utils.file_io.write_signal", "utils.signal_processing.resample")

@@ -215,7 +215,7 @@ def _() -> str:
     return "dicts, which pandas and Polars take alike"
 
 
-@claim("chart", "yes", "BinauralAudiogram.plot", "EarAudiogram.plot(show_bone, ax)", "plot_ear")
+@claim("chart", "yes", "BinauralAudiogram.plot(show_bone, show_soundfield, show_ci)", "EarAudiogram.plot(ax)")
 def _() -> str:
     import matplotlib as mpl
 

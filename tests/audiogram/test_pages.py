@@ -1,7 +1,7 @@
 """README and the pages on audiograms and filters: their examples run, and give what the comments say.
 
-`expression  # → text` in an example means that the value prints as the text. Examples of a page follow one another in one
-folder, where there are sound files to read.
+`expression  # → text` in an example means that the value prints as the text. Examples of a page follow one another in
+one folder, where there are sound files to read.
 """
 
 import ast
