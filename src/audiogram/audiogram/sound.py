@@ -94,10 +94,10 @@ def read(
         if isinstance(error, InputError):
             raise
         raise InputError(f"cannot read {name} as sound: {_reason(error)} Is it an audio file, and complete?") from None
-    samples = np.concatenate(blocks) if blocks else np.zeros(0, np.float32)
-    if not len(samples):
+    if not blocks:
         raise InputError(f"{name} has no samples (0 s of sound).")
-    peak = np.abs(samples).max()
+    samples = blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
+    peak = _peak(samples)
     if not np.isfinite(peak):
         raise InputError(f"{name} has samples that are NaN or infinite; write the file again from a sound source.")
     if peak == 0 and not allow_silent:
@@ -151,7 +151,9 @@ def encode(x: npt.ArrayLike, rate: int, format: str = "flac24") -> bytes:
         )
     if not len(samples):
         raise InputError("there are no samples to write.")
-    peak = float(np.abs(samples).max())
+    if samples.dtype not in (np.float32, np.float64):
+        samples = samples.astype(np.float64)
+    peak = _peak(samples)
     if not math.isfinite(peak):
         raise InputError("samples to write are NaN or infinite.")
     data: npt.NDArray[Any]
@@ -164,8 +166,12 @@ def encode(x: npt.ArrayLike, rate: int, format: str = "flac24") -> bytes:
         # libsndfile scales floats by 2**(bits-1) - 1 on writing and divides by 2**(bits-1) on reading: not the
         # identity. Integers at the top of an int32 pass it unchanged.
         top = 2 ** (bits - 1)
-        steps = np.clip(np.rint(samples.astype(np.float64) * top), -top, top - 1).astype(np.int32)
-        data = steps << (32 - bits)
+        steps = samples * samples.dtype.type(top)  # exact, a power of two; then in place: this is a corpus's inner loop
+        np.rint(steps, out=steps)
+        if peak * top > top - 1:  # +1 is a step more than integers reach
+            np.clip(steps, -top, top - 1, out=steps)
+        data = steps.astype(np.int32)
+        data <<= 32 - bits
     else:
         data = samples.astype(np.float32)
     buffer = io.BytesIO()
@@ -233,14 +239,25 @@ def resample(x: npt.NDArray[T], from_rate: int, to_rate: int) -> npt.NDArray[T]:
         return x
     import soxr
 
+    if x.ndim == 1:
+        return np.asarray(_long_enough(soxr.resample(x, from_rate, to_rate, quality="HQ"), x, from_rate, to_rate))
     rows = [np.asarray(soxr.resample(row, from_rate, to_rate, quality="HQ")) for row in x.reshape(-1, x.shape[-1])]
-    if rows and not len(rows[0]):
+    length = len(_long_enough(rows[0], x, from_rate, to_rate)) if rows else round(x.shape[-1] * to_rate / from_rate)
+    return np.asarray(rows, dtype=x.dtype).reshape(*x.shape[:-1], length)
+
+
+def _long_enough(y: Any, x: npt.NDArray[Any], from_rate: int, to_rate: int) -> Any:
+    if not len(y):
         raise InputError(
             f"sound of {x.shape[-1]} sample{'s'[: x.shape[-1] - 1]} is too short to resample from {from_rate} "
             f"to {to_rate} Hz."
         )
-    length = len(rows[0]) if rows else round(x.shape[-1] * to_rate / from_rate)
-    return np.asarray(rows, dtype=x.dtype).reshape(*x.shape[:-1], length)
+    return y
+
+
+def _peak(samples: npt.NDArray[Any]) -> float:
+    """Largest magnitude, NaN if any is, without a copy."""
+    return max(float(samples.max()), -float(samples.min()))
 
 
 def _checked_path(source: str | os.PathLike[str]) -> str:

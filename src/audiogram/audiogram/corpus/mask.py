@@ -14,6 +14,7 @@ import numpy.typing as npt
 from audiogram.corpus.clips import MAX_SECONDS, Clip
 from audiogram.corpus.layout import Part
 from audiogram.corpus.manifest import is_complete
+from audiogram.corpus.overlap import cores, in_threads
 from audiogram.corpus.sources import Corpus, SplitRule, open_corpus
 from audiogram.errors import InputError, StoppedError, WorkError
 
@@ -66,7 +67,7 @@ def mask_corpus(
     conditions : sequence of str or Condition, optional
         Through what; default the built-in ones.
     workers : int, default 1
-        Processes.
+        Processes. One decodes and encodes in threads of its own where there are idle cores.
     shard : str or (int, int), optional
         ``"I/N"``: only the parts whose number is I modulo N.
     splits : sequence of str, optional
@@ -110,6 +111,8 @@ def mask_corpus(
         source, out_base, conditions, max_samples=max_samples, balance=balance, sample_rate=sample_rate, format=format,
         seed=seed, max_seconds=max_seconds, text_pattern=text_pattern, text_map=text_map, split=split,
     )  # fmt: skip
+    # One process leaves cores idle, which then decode and encode; several are the parallelism themselves.
+    threads = min(2, cores() // 2) if workers == 1 else 0
     # A folder that is finished is only compared with what is asked for, not made again beside the others.
     finished = [c for c in job.conditions if is_complete(job.folders[c.name])]
     for group in (finished, [c for c in job.conditions if c not in finished]):
@@ -117,7 +120,7 @@ def mask_corpus(
             run_stage(
                 **job.stage(group),
                 outs=[job.folders[c.name] for c in group],
-                work=MaskWork(tuple(group), sample_rate, format, max_seconds),
+                work=MaskWork(tuple(group), sample_rate, format, max_seconds, threads),
                 rows_per_part=rows_per_part,
                 shard=shard,
                 workers=workers,
@@ -204,33 +207,50 @@ def audio_schema(corpus: Corpus, sample_rate: int) -> pa.Schema:
 
 @dataclass(frozen=True)
 class MaskWork:
-    """Masks the clips of one part."""
+    """Masks the clips of one part; `threads` decode and as many encode beside the one that filters."""
 
     conditions: tuple[Condition, ...]
     sample_rate: int
     format: str
     max_seconds: float
+    threads: int = 0
 
     def __call__(self, part: Part, clips: Iterable[Clip], writer: PartWriter) -> None:
-        for clip in clips:
-            try:
-                x = self.hear(clip)
-            except InputError as error:
-                writer.fail(clip.id, error)
+        decoded = in_threads(self._decoded, clips, self.threads)
+        applied = ((clip, x, x if isinstance(x, InputError) else self.apply(x, clip.id)) for clip, x in decoded)
+        for clip, results in in_threads(self._encoded, applied, self.threads):
+            if isinstance(results, InputError):
+                writer.fail(clip.id, results)
                 continue
-            for out, heard in enumerate(self.apply(x, clip.id)):
-                try:
-                    if isinstance(heard, Exception):
-                        raise heard
-                    encoded = self.encode(x, heard, self.conditions[out])
-                except (WorkError, StoppedError, MemoryError):
-                    raise
-                except Exception as error:  # a filter may raise anything: the clip is a failure, with the reason
-                    writer.fail(clip.id, _reason(error), out=out)
+            for out, encoded in enumerate(results):
+                if isinstance(encoded, Exception):
+                    writer.fail(clip.id, _reason(encoded), out=out)
                     continue
                 name = clip.id + _ENDINGS.get(self.format, ".wav")
                 row = {"id": clip.id, "audio": {"bytes": encoded, "path": name}, "text": clip.text, **clip.metadata}
                 writer.add("data", [row], out=out)
+
+    def _decoded(self, clip: Clip) -> tuple[Clip, Any]:
+        try:
+            return clip, self.hear(clip)
+        except InputError as error:
+            return clip, error
+
+    def _encoded(self, applied: tuple[Clip, Any, Any]) -> tuple[Clip, Any]:
+        clip, x, heard = applied
+        if isinstance(heard, InputError):
+            return clip, heard
+        results: list[Any] = []
+        for y, condition in zip(heard, self.conditions, strict=True):
+            try:
+                if isinstance(y, Exception):
+                    raise y
+                results.append(self.encode(x, y, condition))
+            except (WorkError, StoppedError, MemoryError):
+                raise
+            except Exception as error:  # a filter may raise anything: the clip is a failure, with the reason
+                results.append(error)
+        return clip, results
 
     def hear(self, clip: Clip) -> npt.NDArray[np.float32]:
         """The clip at the output's rate, unfiltered."""
@@ -270,7 +290,7 @@ class MaskWork:
         """A filtered clip as it is stored; InputError where its format cannot hold it."""
         from audiogram import sound
 
-        peak = float(np.max(np.abs(y)))
+        peak = max(float(np.max(y)), -float(np.min(y)))
         if not np.isfinite(peak):
             raise InputError(f"the filter {condition.filter!r} made it NaN or infinite.")
         bits = _BITS.get(self.format)
