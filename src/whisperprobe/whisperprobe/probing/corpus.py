@@ -15,7 +15,7 @@ from audiogram.errors import InputError
 from audiogram.listening import as_condition
 from whisperprobe.probing.agreement_file import write_agreement
 from whisperprobe.probing.batches import DECODINGS, VECTORS, check_choice
-from whisperprobe.probing.grouping import groups
+from whisperprobe.probing.grouping import group_size, groups
 from whisperprobe.probing.hearing import Hearing, torch_threads
 from whisperprobe.probing.probe import Probe
 from whisperprobe.probing.schemas import source_columns
@@ -183,8 +183,8 @@ def probe_corpus(
     columns = windowing.columns(extras.schemas())
     for old, new in names.items():
         columns["clips"] = columns["clips"].append(pa.field(new, kinds.field(old).type))
-    ahead = num_workers + (batch_size if windowing.long_audio == "refuse" else 0)  # hours of sound do not wait
-    hearing = Hearing(model, heard, workers=num_workers, ahead=ahead, windowing=windowing)
+    waiting = group_size(windowing, batch_size) if windowing.long_audio == "refuse" else 0  # hours of sound do not wait
+    hearing = Hearing(model, heard, workers=num_workers, ahead=num_workers + waiting, windowing=windowing)
     asked = {"decodings": tuple(options["decodings"]), "top_k": top_k, "vectors": vectors, "batch_size": batch_size}
     with torch_threads(num_threads):
         run_stage(

@@ -22,7 +22,7 @@ from whisperprobe.probing.windowing import PADDED, Windowing, count_windows
 if TYPE_CHECKING:
     from whisperprobe.probing.probe import Probe
 
-__all__ = ["groups", "in_order", "probe_group"]
+__all__ = ["group_size", "groups", "in_order", "probe_group"]
 
 T = TypeVar("T")
 
@@ -31,6 +31,11 @@ _SPREAD = 8
 
 _HELD = 64
 """Windows of long clips that are held while a batch of short ones fills up."""
+
+
+def group_size(windowing: Windowing, batch_size: int) -> int:
+    """Return how many clips of one window make a group: a batch, or what is sorted by length together."""
+    return batch_size if windowing.padding == "window" else _SPREAD * batch_size
 
 
 def groups(
@@ -55,7 +60,7 @@ def groups(
     batch_size : int
         Clips, or windows of a long one, that the model takes at once.
     """
-    full = batch_size if windowing.padding == "window" else _SPREAD * batch_size
+    full = group_size(windowing, batch_size)
     waiting: list[T] = []
     short = held = 0
     for clip in clips:
