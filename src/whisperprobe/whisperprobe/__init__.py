@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from whisperprobe.corpora.extract import extract_corpus
     from whisperprobe.corpora.log_mel_corpus import write_log_mel
     from whisperprobe.corpora.log_mel_reading import open_log_mel
+    from whisperprobe.corpora.verify import verify_folder
     from whisperprobe.features import log_mel
     from whisperprobe.probing.agreement import Agreement, probe_agreement
     from whisperprobe.probing.confidence import word_confidence
@@ -50,6 +51,7 @@ __all__ = [
     "probe_agreement",
     "probe_corpus",
     "run_study",
+    "verify_folder",
     "word_confidence",
     "write_log_mel",
     "write_report",
@@ -62,6 +64,7 @@ __getattr__, __dir__ = lazy_names(
         "corpora.extract": ["extract_corpus"],
         "corpora.log_mel_corpus": ["write_log_mel"],
         "corpora.log_mel_reading": ["open_log_mel"],
+        "corpora.verify": ["verify_folder"],
         "features": ["log_mel"],
         "probing.agreement": ["Agreement", "probe_agreement"],
         "probing.confidence": ["word_confidence"],

@@ -12,7 +12,7 @@ import typer
 from audiogram.console import configure, run_app
 from audiogram.errors import InputError
 from whisperprobe.cli_commonvoice import commonvoice
-from whisperprobe.cli_corpora import extract, logmel
+from whisperprobe.cli_corpora import extract, logmel, verify
 from whisperprobe.cli_export import export
 from whisperprobe.cli_options import (
     ConditionName,
@@ -182,6 +182,7 @@ def compare_runs(
 app.command("export")(export)
 app.command("logmel")(logmel)
 app.command("extract")(extract)
+app.command("verify")(verify)
 app.command("report")(report)
 app.add_typer(commonvoice, name="commonvoice")
 

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from audiogram.console import configure
+from audiogram.errors import WorkError
 from whisperprobe.cli_options import (
     ConditionName,
     Debug,
@@ -21,7 +22,7 @@ from whisperprobe.cli_options import (
     say,
 )
 
-__all__ = ["extract", "logmel"]
+__all__ = ["extract", "logmel", "verify"]
 
 Sources = Annotated[
     list[str],
@@ -133,6 +134,48 @@ def extract(
         workers=workers, shard=shard, rows_per_part=rows_per_part, max_failures=max_failures, text_pattern=text_pattern,
     )  # fmt: skip
     say(f"files: {folder}")
+
+
+def verify(
+    folder: Annotated[
+        Path,
+        typer.Argument(
+            metavar="DIR", help="A corpus, log-mels or a probe run: whatever a stage wrote.", show_default=False
+        ),
+    ],
+    max_samples: Annotated[
+        int | None,
+        typer.Option(
+            "--max-samples", metavar="N", help="Decode about N clips of every split, a seeded sample; default: all."
+        ),
+    ] = None,
+    seed: Seed = 0,
+    source: Annotated[
+        bool, typer.Option("--source/--no-source", help="Compare the source with what the manifest says of it.")
+    ] = True,
+    workers: Workers = 1,
+    log_level: LogLevel = "info",
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Read all that a stage wrote again: counts, checksums, sound, leftovers; and say where it came from.
+
+    \b
+    Examples:
+      whisperprobe verify speech_hfloss
+      whisperprobe verify probes/hfloss
+      whisperprobe verify corpus --max-samples 1000 --workers 4
+
+    Exit codes: 0 sound, 1 damaged or unfinished (every fault is named), 2 not the output of a stage.
+    """
+    configure(log_level=log_level, quiet=quiet, debug=debug)
+    from whisperprobe.corpora.verify import verify_folder
+
+    found = verify_folder(folder, max_samples=max_samples, seed=seed, source=source, workers=workers)
+    say(*found.lines())
+    if not found.sound:
+        more = f" (and {len(found.problems) - 1} more)" if len(found.problems) > 1 else ""
+        raise WorkError(f"{folder} is damaged: {found.problems[0]}{more}")
 
 
 def listed(names: list[str] | None) -> list[str] | None:

@@ -18,7 +18,7 @@ try:
 except ImportError:  # not on Windows: parts are still whole there, two processes may do one part twice
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["Held", "NewFile", "cannot_write", "fsync_folder", "lock", "write_whole"]
+__all__ = ["Held", "NewFile", "cannot_write", "fsync_folder", "held_elsewhere", "lock", "write_whole"]
 
 _NO_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.EINVAL, errno.ENOLCK)
 _log = logging.getLogger("audiogram.corpus")
@@ -163,6 +163,20 @@ def lock(path: Path) -> Iterator[Held]:
         yield Held.LEFT if left else Held.FREE
     finally:
         path.unlink(missing_ok=True)
+        os.close(descriptor)
+
+
+def held_elsewhere(path: Path) -> bool:
+    """Whether another process holds `path` as its lock; nothing is changed by asking."""
+    if fcntl is None:
+        return False
+    try:
+        descriptor = os.open(path, os.O_RDWR | getattr(os, "O_CLOEXEC", 0))
+    except OSError:  # gone by now, or a folder that we may only read, where nobody of ours works
+        return False
+    try:
+        return not _flock(descriptor, path)
+    finally:
         os.close(descriptor)
 
 

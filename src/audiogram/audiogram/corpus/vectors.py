@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,7 @@ class VectorFile:
         self._columns: dict[str, NewFile] = {}
         self._kinds: dict[str, tuple[np.dtype[Any], tuple[int, ...]]] = {}
         self._rows: dict[str, int] = {}
+        self._sums: dict[str, int] = {}
         self._whole: NewFile | None = None
 
     def append(self, arrays: Mapping[str, np.ndarray[Any, Any]]) -> None:
@@ -53,10 +55,12 @@ class VectorFile:
                 raise WorkError(f"vectors {name!r} changed from {self._kinds[name]} to {kind} within one part.")
             if name not in self._columns:
                 self._columns[name] = NewFile(self.path.with_name(f"{self.path.name}.{name}"))
-                self._rows[name] = 0
+                self._rows[name] = self._sums[name] = 0
             little = array.astype(array.dtype.newbyteorder("<"), copy=False)
+            content = little.reshape(-1).view(np.uint8).data
+            self._sums[name] = zlib.crc32(content, self._sums[name])
             try:
-                self._columns[name].file.write(little.reshape(-1).view(np.uint8).data)
+                self._columns[name].file.write(content)
             except OSError as error:
                 raise cannot_write(self.path, error) from error
             self._rows[name] += len(array)
@@ -76,6 +80,8 @@ class VectorFile:
                 "dtype": DTYPE_CODES[dtype.name], "shape": [self._rows[name], *shape], "data_offsets": [at, at + size],
             }  # fmt: skip
             at += size
+        # Checksums of the arrays, where the format has room for words: a flipped bit can be found.
+        header["__metadata__"] = {f"crc32 {name}": f"{self._sums[name]:08x}" for name in names}
         text = json.dumps(header, separators=(",", ":")).encode()
         text += b" " * (-len(text) % 8)
         whole = self._whole = NewFile(self.path)

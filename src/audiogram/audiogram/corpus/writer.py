@@ -240,6 +240,7 @@ def _parquet_writer(new: NewFile, schema: pa.Schema) -> pq.ParquetWriter:
         compression=compression if packed else "ZSTD",
         use_dictionary=[n for n, k in names if pa.types.is_string(k)],
         write_statistics=[n for n, k in names if not _is_binary(k)],
+        write_page_checksum=True,  # a bit that flips on the disk is found when somebody looks for it
     )
 
 
