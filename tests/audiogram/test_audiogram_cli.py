@@ -237,6 +237,10 @@ def test_simulate_noise_and_level(clip, tmp_path):
         (["simulate", "{clip}", "{out}", "--condition", "hflos"], "Did you mean 'hfloss'"),
         (["simulate", "{clip}", "{out}", "--condition", "hfloss", "--audiogram", "hfloss"], "received both"),
         (["simulate", "{clip}", "{out}", "--condition", "hfloss", "--normalise", "rms"], "--condition fixes"),
+        (["simulate", "{clip}", "{out}", "--condition", "hfloss", "--speech-dbspl", "0"], "--condition fixes"),
+        (["simulate", "{clip}", "{out}", "--condition", "hfloss", "--seed", "0"], "--condition fixes"),
+        (["simulate", "{clip}", "{out}", "--condition", "hfloss", "--snr-db", "5"], "--condition fixes"),
+        (["simulate", "{clip}", "{out}", "--audiogram", "hfloss", "--seed", "3"], "a filter's is --option seed"),
         (["simulate", "none.wav", "{out}", "--condition", "hfloss"], "no such sound file"),
         (["simulate", "{clip}", "out.ogg", "--condition", "hfloss"], "no sound format is known"),
         (["simulate", "{clip}", "{out}", "--condition", "hfloss", "--max-seconds", "0.1"], "more than the 0.1 s"),
@@ -336,3 +340,30 @@ def test_warnings_are_one_line(installed, clip, tmp_path):
     assert done.returncode == 0
     assert done.stderr.startswith("warning: what is heard peaks")
     assert done.stderr.count("\n") == 1
+
+
+def test_an_empty_list_is_nothing_to_show(tmp_path, capsys):
+    (tmp_path / "none.json").write_text("[]")
+    assert run("show", tmp_path / "none.json") == 2
+    assert "is an empty list" in capsys.readouterr().err
+
+
+def test_a_closed_standard_output_is_no_failure():
+    # as a shell's `>&-` and some schedulers leave it
+    done = subprocess.run(
+        ["/bin/sh", "-c", 'exec "$0" -m audiogram presets >&-', sys.executable], capture_output=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_names_that_are_not_utf8_are_said_with_escapes(clip, tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "audiogram", "simulate", clip, b"g\xf6.wav", "--audiogram", "1000:10"],
+        capture_output=True,
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONUTF8": "1"},
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.stdout.startswith(b"g\\udcf6.wav: ")
+    assert os.listdir(os.fsencode(tmp_path)).count(b"g\xf6.wav") == 1

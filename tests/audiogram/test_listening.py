@@ -265,3 +265,45 @@ def test_bad_calls():
     gone = Condition("c", EAR, noise={"kind": "file", "file": "no-such.wav", "snr_db": 0})
     with pytest.raises(InputError, match="no such sound file"):
         gone(np.ones(100), RATE)
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1, 300])
+@pytest.mark.parametrize("convert", [np.asarray, torch.from_numpy], ids=["array", "tensor"])
+def test_the_rms_is_that_of_the_clip_in_half_precision_too(scale, convert):
+    x = (np.random.default_rng(0).standard_normal((2, 4000)) * 0.05 * scale).astype(np.float16)
+    heard = Condition("c", Audiogram([500, 4000], [0, 30]), normalise="rms")(convert(x), 16_000)
+    got = np.sqrt(np.mean(np.square(np.asarray(heard, np.float64)), axis=-1))
+    wanted = np.sqrt(np.mean(np.square(x.astype(np.float64)), axis=-1))
+    np.testing.assert_allclose(got, wanted, rtol=0.02)
+
+
+def test_the_rms_of_sound_whose_squares_are_no_float32():
+    x = np.random.default_rng(0).standard_normal(4000).astype(np.float32)
+    one = Condition("c", Audiogram([500, 4000], [0, 30]), normalise="rms")
+    for scale in (1e-25, 1e25):
+        np.testing.assert_allclose(one(x * np.float32(scale), 16_000) / scale, one(x, 16_000), atol=1e-5)
+
+
+def test_a_record_has_no_null_which_toml_has_not():
+    for name in ("attenuation", "smearing"):
+        one = Condition(name, preset("hfloss"), name)
+        assert None not in one.to_dict()["options"].values()
+        assert Condition.from_dict(one.to_dict()) == one
+    ear = Audiogram([500, 1000], [30, 40], bone=Audiogram([500, 1000], [0, 10]))
+    alone = Condition("gap", ear, "conductive", {"cochlear": None})  # not the default, and so kept
+    assert Condition.from_dict(json.loads(json.dumps(alone.to_dict()))) == alone
+
+
+def test_a_rate_in_khz_is_guessed():
+    for rate in (16, 44.1, 192):
+        with pytest.raises(InputError, match="in kHz"):
+            apply_conditions(np.zeros(100), rate, ["hfloss"])
+
+
+def test_keys_are_texts_of_any_kind():
+    one = Condition("c", preset("hfloss"), noise={"kind": "white", "snr_db": 0})
+    x = np.ones((1, 500))
+    assert one(x, 16_000, keys=["bad\udcff.wav"]).shape == x.shape  # as Python has a name that is not UTF-8
+    for keys in ([7], [None], b"a"):
+        with pytest.raises(InputError, match="each a text"):
+            one(x, 16_000, keys=keys)

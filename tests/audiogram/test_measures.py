@@ -4,12 +4,14 @@ import math
 import pickle
 import warnings
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from audiogram import Audiogram
 from audiogram.bounds import AtLeast, AtMost
+from audiogram.conduction import air_bone_gap
 from audiogram.errors import AudiogramWarning, InputError
 from audiogram.measures import average, grade, grade_of, pta
 
@@ -148,3 +150,10 @@ def test_bounds_print_compare_and_pickle():
     again = pickle.loads(pickle.dumps(AtLeast(92.5)))
     assert type(again) is AtLeast
     assert again == 92.5
+
+
+def test_frequencies_may_be_an_array_or_be_read_once():
+    ear = Audiogram([500, 1000, 2000], [10, 20, 60], bone=Audiogram([500, 1000, 2000], [0, 10, 20]))
+    assert pta(ear, np.array([500, 1000])) == pta(ear, iter([500.0, 1000.0])) == 15
+    assert average(ear, np.array([500, 1000])) == (15, 15)
+    assert air_bone_gap(ear, iter([500, 2000])) == air_bone_gap(ear, np.array([500, 2000])) == 25

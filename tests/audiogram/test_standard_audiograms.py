@@ -70,6 +70,8 @@ def test_names_with_an_age():
         ("a.json", '{"frequencies": [250, 500], "thresholds": [10, 20]}'),
         ("b.json", '{"250": 10, "500": 20}'),
         ("c.csv", "250,10\n500,20\n"),
+        ("semicolons.csv", "Frequenz;dB HL\n250;10,0\n500,0;20\n"),
+        ("tabs.csv", "250\t10\n500\t20\n"),
         ("d.csv", "\ufeff# right ear\nfrequency,threshold\n250,10\n\n500,20\n"),
         ("E.CSV", "Hz,dB HL\r\n250.0,10\r\n500,20\r\n"),
     ],
@@ -92,6 +94,7 @@ def test_files(tmp_path, name, content):
         ("a.csv", "250,10,20\n", "'250:10:20' is not a frequency"),
         ("a.csv", "frequency,threshold\n250,ten\n", "'250:ten' is not a frequency"),
         ("a.csv", "500,10\n250,10\n", "must increase"),
+        ("a.json", '{"left": {"frequencies": [500], "thresholds": [10]}}', "a listener with ears"),
     ],
 )
 def test_bad_files_are_named(tmp_path, name, content, words):

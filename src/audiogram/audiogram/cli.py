@@ -103,6 +103,8 @@ def _show(
     from audiogram.thresholds import Audiogram
 
     found = _read(audiogram)
+    if not found:
+        raise InputError(f"{audiogram} is an empty list; there is no audiogram to show.")
     if json:
         _print(to_json(found))
         return

@@ -21,7 +21,7 @@ from typing import Literal
 
 from audiogram.bounds import AtLeast, AtMost, Interval, as_number, minus
 from audiogram.errors import AudiogramWarning, InputError
-from audiogram.measures import Average, average, grade_of
+from audiogram.measures import Average, average, grade_of, named_or_listed
 from audiogram.thresholds import Audiogram
 
 __all__ = ["LossType", "air_bone_gap", "air_bone_gaps", "loss_type"]
@@ -98,6 +98,7 @@ def air_bone_gap(ear: Audiogram, frequencies: Average | Iterable[float] = "aao-h
     >>> air_bone_gap(ear, "pta3")
     20.0
     """
+    frequencies = named_or_listed(frequencies)
     gap = as_number(minus(average(ear, frequencies), _bone_average(ear, frequencies)))
     if gap is None:
         _warn("no response by air and by bone conduction: nothing is known of the air-bone gap's average.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import logging
 import os
 import signal
@@ -61,7 +62,7 @@ def run_app(app: Callable[..., Any], argv: list[str] | None = None) -> int:
     """
     arguments = sys.argv[1:] if argv is None else argv
     _state["debug"] = "--debug" in arguments
-    out = _WhileRead(sys.stdout)
+    out = _WhileRead(sys.stdout or io.StringIO())  # none where it was closed before the start, as by `>&-`
     with contextlib.redirect_stdout(out), _plain_warnings():
         try:
             return _exit_code(app, arguments)
@@ -109,7 +110,9 @@ class _WhileRead:
         return getattr(self._stream, name)
 
     def write(self, text: str) -> int:
-        return int(self._unless_closed(self._stream.write, text) or 0)
+        encoding = self._stream.encoding or "utf-8"
+        said = text.encode(encoding, "backslashreplace").decode(encoding)  # names of files may be of any bytes
+        return int(self._unless_closed(self._stream.write, said) or 0)
 
     def flush(self) -> None:
         self._unless_closed(self._stream.flush)

@@ -26,6 +26,7 @@ from typing import Any, cast
 
 from audiogram.clinic_cells import Cell, Column, Conduction, Side
 from audiogram.errors import AudiogramWarning, InputError
+from audiogram.fhir_elements import check_entries, check_observation
 from audiogram.listener import Listener
 from audiogram.listener_assembly import Person
 from audiogram.thresholds import Audiogram
@@ -235,8 +236,8 @@ def _words(text: str, where: str) -> tuple[Side | None, float | None]:
 def _level(quantity: Mapping[str, Any], where: str) -> tuple[float, bool]:
     """Level in dB HL, and whether the threshold is that or more."""
     value = quantity.get("value")
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise InputError(f"{where}: its value is no number: {value!r}.")
+    if isinstance(value, bool) or not isinstance(value, int | float) or abs(value) > 1e6:  # ints of 400 digits, too
+        raise InputError(f"{where}: its value is no number of dB: {str(value)[:40]!r}.")
     for unit in (quantity.get("code"), quantity.get("unit")):
         if unit is not None and str(unit).replace(" ", "").lower() not in _UNITS:
             raise InputError(f"{where} is in {unit!r}; hearing levels are in dB.")
@@ -253,8 +254,10 @@ def _flattened(resources: Any, left_out: list[str]) -> list[dict[str, Any]]:
     if isinstance(resources, Mapping):
         kind = resources.get("resourceType")
         if kind == "Observation":
+            check_observation(resources)
             return [dict(resources)]
         if kind == "Bundle":
+            check_entries(resources)
             return _flattened([entry.get("resource", {}) for entry in resources.get("entry", ())], left_out)
         if kind is None:
             raise InputError("a FHIR resource says its resourceType, Observation or Bundle; this one has none.")

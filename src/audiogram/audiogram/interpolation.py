@@ -62,7 +62,10 @@ def interpolate(
         raise unknown_name("interpolation", interpolation, get_args(Interpolation))
     if edges not in get_args(Edges):
         raise unknown_name("treatment of edges", edges, get_args(Edges))
-    hz = np.asarray(targets, dtype=np.float64)
+    try:
+        hz = np.asarray(targets, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise InputError(f"frequencies to interpolate at are numbers of Hz, got {targets!r}.") from None
     if hz.size and not (np.isfinite(hz).all() and hz.min() >= 0):
         raise InputError("frequencies to interpolate at must be finite and 0 Hz or more.")
     known, y = np.asarray(frequencies, dtype=np.float64), np.asarray(values, dtype=np.float64)

@@ -145,11 +145,16 @@ class Condition:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain, lossless form for JSON and TOML, options with their defaults; what is not given is left out."""
+        options = FrozenMapping(self.options).plain()
+        missing = [key for key, value in options.items() if value is None]
+        if missing:  # TOML has no null; one that is no default stays, for JSON alone
+            defaults = resolve_options(self.filter, {k: v for k, v in options.items() if v is not None})
+            options = {k: v for k, v in options.items() if v is not None or defaults[k] is not None}
         plain: dict[str, Any] = {
             "name": self.name,
             "audiogram": self.audiogram.to_dict(),
             "filter": self.filter,
-            "options": FrozenMapping(self.options).plain(),
+            "options": options,
             "normalise": self.normalise,
         }
         for key, value in (("level", self.level), ("noise", self.noise)):

@@ -83,7 +83,7 @@ def check_spectrum(spectrum: Any) -> dict[str, list[float]]:
     plain = checked_mapping("noise.spectrum", spectrum, ("frequencies", "levels_db"))
     try:
         frequencies, levels = (np.asarray(plain[key], dtype=np.float64) for key in ("frequencies", "levels_db"))
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError):
         raise InputError("noise.spectrum needs frequencies (Hz) and levels_db (dB per Hz), lists of numbers.") from None
     if frequencies.ndim != 1 or frequencies.shape != levels.shape or not len(frequencies):
         raise InputError("noise.spectrum needs one level for every frequency, at least one.")

@@ -34,6 +34,7 @@ __all__ = [
     "average",
     "grade",
     "grade_of",
+    "named_or_listed",
     "pta",
 ]
 
@@ -104,6 +105,7 @@ def pta(
     >>> pta(ear), pta(ear, "pta3"), pta(ear, "aao-hns"), pta(ear, [1000, 4000])
     (30.0, 20.0, 26.25, 40.0)
     """
+    frequencies = named_or_listed(frequencies)
     wanted = _wanted(frequencies)
     levels = _levels(ear, frequencies, interpolation)
     missing = [hz for hz, level in zip(wanted, levels, strict=True) if level is None]
@@ -138,6 +140,7 @@ def average(
     >>> average(Audiogram([500, 1000, 2000], [80, 90, 100], no_response=[2000]), "pta3")
     (90.0, inf)
     """
+    frequencies = named_or_listed(frequencies)
     levels = _levels(ear, frequencies, interpolation)
     missing = [hz for hz, level in zip(_wanted(frequencies), levels, strict=True) if level is None]
     if missing:
@@ -198,6 +201,11 @@ def grade(ear: Audiogram, *, interpolation: Interpolation | None = None) -> str:
     """
     low, high = average(ear, "pta4", interpolation)
     return grade_of(low if low == high else AtLeast(low))
+
+
+def named_or_listed(frequencies: Average | Iterable[float]) -> Average | tuple[float, ...]:
+    """The name of an average as it is, frequencies as a tuple: an iterator is read once, an array compares badly."""
+    return frequencies if isinstance(frequencies, str) else numbers("frequencies", frequencies)
 
 
 def _wanted(frequencies: Average | Iterable[float]) -> tuple[float, ...]:

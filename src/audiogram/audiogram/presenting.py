@@ -113,6 +113,12 @@ def _peak(x: Any) -> Any:
 
 
 def _rms(x: Any) -> Any:
+    # of the clip brought to a peak of 1: squares leave the range of half precision already at -60 dB
+    peak = _where_zero(_peak(x), 1.0)
     if is_tensor(x):
-        return x.square().mean(dim=-1, keepdim=True).sqrt()
-    return np.sqrt(np.mean(np.square(x), axis=-1, keepdims=True))
+        import torch
+
+        scaled = (x / peak).to(torch.promote_types(x.dtype, torch.float32))
+        return (scaled.square().mean(dim=-1, keepdim=True).sqrt() * peak).to(x.dtype)
+    scaled = np.divide(x, peak, dtype=np.promote_types(x.dtype, np.float32))
+    return (np.sqrt(np.mean(np.square(scaled), axis=-1, keepdims=True)) * peak).astype(x.dtype)

@@ -35,7 +35,8 @@ def generator(seed: int, key: str, purpose: str = "") -> np.random.Generator:
     >>> bool((a == b).all())
     True
     """
-    digest = hashlib.blake2b(key.encode(), digest_size=16, person=purpose.encode()).digest()
+    # a file's name that is not UTF-8 has surrogates
+    digest = hashlib.blake2b(key.encode(errors="surrogatepass"), digest_size=16, person=purpose.encode()).digest()
     return np.random.default_rng([seed, int.from_bytes(digest, "little")])
 
 
@@ -57,7 +58,7 @@ def row_keys(x: Any, keys: str | Sequence[str] | None) -> list[str]:
     Raises
     ------
     InputError
-        Where there are more or fewer keys than clips.
+        Where there are more or fewer keys than clips, or one is no text.
 
     Examples
     --------
@@ -69,6 +70,8 @@ def row_keys(x: Any, keys: str | Sequence[str] | None) -> list[str]:
         rows *= int(n)
     if keys is not None:
         names = [keys] if isinstance(keys, str) else list(keys)
+        if isinstance(keys, bytes) or not all(isinstance(name, str) for name in names):
+            raise InputError(f"keys are the ids of clips, each a text, got {keys!r}.")
         if len(names) != rows:
             raise InputError(f"keys names {len(names)} clips, but the sound has {rows}.")
         return names

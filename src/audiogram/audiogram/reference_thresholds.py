@@ -72,7 +72,7 @@ def reference_threshold(frequency: npt.ArrayLike, transducer: Transducer = "free
     """
     if transducer not in _TABLES:
         raise unknown_name("transducer or sound field", transducer, get_args(Transducer))
-    hz = np.asarray(frequency, dtype=np.float64)
+    hz = _numbers("frequencies of the reference threshold", frequency)
     if hz.size and not (np.isfinite(hz).all() and hz.min() >= 0):
         raise InputError("frequencies of the reference threshold must be finite and 0 Hz or more.")
     known, levels = _TABLES[transducer]
@@ -141,9 +141,16 @@ def hl_from_spl(levels: npt.ArrayLike, frequency: npt.ArrayLike, transducer: Tra
 
 
 def _shifted(levels: npt.ArrayLike, frequency: npt.ArrayLike, transducer: Transducer, sign: float) -> Array:
-    values, zero = np.asarray(levels, dtype=np.float64), reference_threshold(frequency, transducer)
+    values, zero = _numbers("levels", levels), reference_threshold(frequency, transducer)
     if zero.ndim and values.shape[-1:] != zero.shape:
         raise InputError(
             f"levels have the shape {values.shape} and frequencies {zero.shape}; the last axis of levels is frequency."
         )
     return np.asarray(values + sign * zero, dtype=np.float64)
+
+
+def _numbers(label: str, values: npt.ArrayLike) -> Array:
+    try:
+        return np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise InputError(f"{label} are numbers, got {values!r}.") from None

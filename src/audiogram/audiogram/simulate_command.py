@@ -54,7 +54,7 @@ def simulate(
         ),
     ] = None,
     snr: Annotated[float | None, typer.Option("--snr-db", help="Speech level above the masker in dB.")] = None,
-    seed: Annotated[int, typer.Option("--seed", help="Seed of the masker.")] = 0,
+    seed: Annotated[int | None, typer.Option("--seed", help="Seed of the masker; default 0.")] = None,
     sample_rate: Annotated[
         int | None, typer.Option("--sample-rate", help="Resample to this many Hz before the filter.")
     ] = None,
@@ -87,7 +87,8 @@ def simulate(
             f"simulate needs either --condition or --audiogram, received {given}; see audiogram simulate --help."
         )
     if condition is not None:
-        if option or filter != "attenuation" or normalise != "none" or noise or full_scale or speech_level:
+        others = (noise, full_scale, speech_level, snr, seed)
+        if option or filter != "attenuation" or normalise != "none" or any(one is not None for one in others):
             raise InputError("--condition fixes filter, options, level, noise and normalisation; use --audiogram.")
         chosen = named_condition(condition)
     else:
@@ -147,11 +148,14 @@ def _parsed_options(pairs: list[str]) -> dict[str, Any]:
     return result
 
 
-def _parsed_noise(noise: str | None, snr: float | None, seed: int) -> dict[str, Any] | None:
+def _parsed_noise(noise: str | None, snr: float | None, seed: int | None) -> dict[str, Any] | None:
     if noise is None:
         if snr is not None:
             raise InputError("--snr-db needs --noise white, speech-shaped or a sound file.")
+        if seed is not None:
+            raise InputError("--seed is of the masker, but there is no --noise; a filter's is --option seed=...")
         return None
+    seed = seed or 0
     if snr is None:
         raise InputError("--noise needs --snr-db, the speech level above it in dB.")
     if noise in ("white", "speech-shaped"):

@@ -97,7 +97,8 @@ def parse_audiogram(text: str) -> Audiogram:
     ----------
     text : str
         A name that `preset` knows; the path of a `.json` file (as `Audiogram.to_json` writes it, or an object that maps
-        frequencies to thresholds) or of a `.csv` file; or pairs such as `250:10,500:20`.
+        frequencies to thresholds) or of a `.csv` file (separated by commas; or by semicolons or tabs, where 12,5 means
+        12.5); or pairs such as `250:10,500:20`.
 
         A table's first two columns are frequency in Hz and threshold in dB HL. Others go by their heading: `bone`
         (bone conduction in dB HL), and `masked`, `no_response`, `bone_masked`, `bone_no_response` (yes or no, 1 or 0).
@@ -158,12 +159,18 @@ def _from_json(content: str, name: str) -> Audiogram:
         raise InputError(f"not JSON ({error}).") from None
     if isinstance(plain, dict) and plain and all(_is_number(key) for key in plain):
         return Audiogram([float(f) for f in plain], list(plain.values()), name=name)
+    if isinstance(plain, dict) and not plain.keys().isdisjoint(("left", "right")):
+        raise InputError("this is a listener with ears, but one ear is asked for; save left or right as its own file.")
     return Audiogram.from_dict(plain)
 
 
 def _from_csv(content: str, name: str) -> Audiogram:
     lines = [line for line in content.splitlines() if line.strip() and not line.lstrip().startswith("#")]
-    rows = [[cell.strip() for cell in row] for row in csv.reader(lines)]
+    # where the decimal sign is a comma, spreadsheets separate by semicolons; others copy as tabs
+    between = next((sign for sign in ";\t" if lines and sign in lines[0]), ",")
+    rows = [[cell.strip() for cell in row] for row in csv.reader(lines, delimiter=between)]
+    if between != ",":
+        rows = [[re.sub(r"(?<=\d),(?=\d)", ".", cell) for cell in row] for row in rows]
     if not rows or not rows[0] or _is_number(rows[0][0]):
         return _from_rows(rows, name)
     heading = [re.sub(r"[^a-z]+", "_", cell.casefold().partition("(")[0]).strip("_") for cell in rows[0]]

@@ -16,6 +16,8 @@ __all__ = ["Filter", "as_ears", "check_sample_rate", "check_sound", "is_tensor",
 
 S = TypeVar("S")
 
+_LOWEST_RATE = 200.0  # Hz; 192 is a sampling rate in kHz
+
 
 @runtime_checkable
 class Filter(Protocol):
@@ -131,11 +133,15 @@ def as_ears(ears: Audiogram | Sequence[Audiogram]) -> tuple[Audiogram, ...]:
 
 
 def check_sample_rate(sample_rate: float) -> float:
-    """Sampling rate in Hz as a float; `InputError` unless it is a positive number."""
+    """Sampling rate in Hz as a float; `InputError` unless it is a number of at least 200."""
     if isinstance(sample_rate, bool) or not isinstance(sample_rate, int | float | np.integer | np.floating):
         raise InputError(f"sample_rate is a number of Hz, got {sample_rate!r}.")
     if not 0 < sample_rate < float("inf"):
         raise InputError(f"sample_rate is a positive number of Hz, got {sample_rate!r}.")
+    if sample_rate < _LOWEST_RATE:
+        raise InputError(
+            f"sample_rate is {sample_rate:g} Hz, which holds no sound; was it given in kHz? Give Hz, such as 16000."
+        )
     return float(sample_rate)
 
 
