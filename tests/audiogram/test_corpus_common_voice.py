@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -283,8 +284,8 @@ def test_scanning_in_blocks_of_any_size_finds_what_splitting_finds(
         patch.setattr(release_tables, "_BLOCK", block)
         table = Table(path, ["a"])
         scanned = list(table.scan("c", "a"))
-    starts = [int(start) for begins, _ in scanned for start in begins]
+    starts = np.concatenate([np.empty(0, np.int64), *(begins for begins, _ in scanned)])
     found = [[field.as_py().decode() for _, columns in scanned for field in columns[k]] for k in (0, 1)]
     assert found == [[row[2] for row in rows], [row[0] for row in rows]]
-    parsed = list(release_tables.TableRows(path, table.columns, table.crlf, starts, range(len(starts))))
+    parsed = list(release_tables.TableRows(path, table.columns, table.crlf, starts, np.arange(len(starts))))
     assert parsed == [(n, dict(zip("abc", row, strict=True)), None) for n, row in enumerate(rows)]

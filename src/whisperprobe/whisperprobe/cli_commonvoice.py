@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from audiogram.console import configure
-from whisperprobe.cli_options import Debug, LogLevel, MaxSamples, Quiet, Seed, say
+from whisperprobe.cli_options import Debug, LogLevel, MaxSamples, Out, Quiet, Seed, say
 
 __all__ = ["commonvoice"]
 
@@ -18,6 +18,32 @@ commonvoice = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
+
+
+@commonvoice.command("download")
+def download_command(
+    dataset: Annotated[
+        str, typer.Option("--dataset", metavar="ID_OR_SLUG", help="The last part of the address of the dataset's page.")
+    ],
+    out: Out,
+    log_level: LogLevel = "info",
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Download the archive of a release from the Mozilla Data Collective, and compare it with its published SHA-256.
+
+    \b
+    Examples:
+      export MDC_API_KEY=...                # made at https://mozilladatacollective.com/api-reference
+      whisperprobe commonvoice download --dataset cminc35no007no707hql26lzk --out downloads
+
+    The terms of the dataset must have been accepted on its page. Interrupted in any way, the same command goes on where
+    it was. MDC_API_URL names another address of the service.
+    """
+    configure(log_level=log_level, quiet=quiet, debug=debug)
+    from whisperprobe.corpora.release_download import download_release
+
+    say(f"downloaded: {download_release(dataset, out)}")
 
 
 @commonvoice.command("import")

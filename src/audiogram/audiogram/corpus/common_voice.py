@@ -154,7 +154,8 @@ class CommonVoice:
         """What reads these clips, possibly in another process; `name` is the split that they are given."""
         scanned, rows = self._split(split), self._rows(split, indices)
         durations = None if scanned.durations is None else scanned.durations[np.asarray(indices, np.int64)]
-        again = {number: scanned.again[number] for number in rows.numbers if number in scanned.again}
+        chosen = rows.numbers.tolist() if scanned.again else ()
+        again = {number: scanned.again[number] for number in chosen if number in scanned.again}
         return ReleaseReader(self.root / CLIPS, rows, split, name, self.columns, self._rule, durations, again)
 
     def fingerprint(self) -> str:
@@ -221,7 +222,7 @@ class ReleaseReader:
     @property
     def key(self) -> tuple[str, int]:
         """What tells this reader from those of other parts: the split and the first row."""
-        return self.split, self._rows.numbers[0]
+        return self.split, int(self._rows.numbers[0])
 
     def names(self) -> list[str]:
         """Return the clips' names within ``clips``, without those of rows that are damaged."""

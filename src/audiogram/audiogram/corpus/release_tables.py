@@ -39,15 +39,15 @@ class TableRows:
         Its header.
     crlf : bool
         Whether its lines end in a carriage return, too.
-    starts, numbers : sequence of int
+    starts, numbers : ndarray of int64, shape (rows,)
         Offset in bytes and number, from 0, of each row.
     """
 
     path: Path
     columns: tuple[str, ...]
     crlf: bool
-    starts: Sequence[int]
-    numbers: Sequence[int]
+    starts: npt.NDArray[np.int64]
+    numbers: npt.NDArray[np.int64]
 
     def __len__(self) -> int:
         return len(self.starts)
@@ -57,7 +57,7 @@ class TableRows:
         try:
             with open(self.path, "rb") as file:
                 at = -1
-                for start, number in zip(self.starts, self.numbers, strict=True):
+                for start, number in zip(self.starts.tolist(), self.numbers.tolist(), strict=True):
                     if start != at:
                         file.seek(start)
                     line = file.readline()
@@ -127,7 +127,7 @@ class Table:
     def rows(self, starts: npt.NDArray[np.int64], numbers: Sequence[int]) -> TableRows:
         """Return the rows with these numbers; `starts` is what `scan` gave."""
         chosen = np.asarray(numbers, dtype=np.int64)
-        return TableRows(self.path, self.columns, self.crlf, starts[chosen].tolist(), chosen.tolist())
+        return TableRows(self.path, self.columns, self.crlf, starts[chosen], chosen)
 
     def scan(self, *columns: str) -> Iterator[tuple[npt.NDArray[np.int64], list[pa.BinaryArray]]]:
         """Yield, for some megabytes at a time, where each row begins and its fields in `columns`, as bytes.

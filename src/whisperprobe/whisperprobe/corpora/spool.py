@@ -1,7 +1,7 @@
 """Clips on their way from the order of an archive to the order of a corpus, on disk, in portions of a bounded size.
 
 An archive has its clips in no order, and a gzipped one can be read only from its beginning. So one pass over it
-collects the clips of as many parts as fit a given space, in files of some 256 MB that hold the clips of successive
+collects the clips of as many parts as fit a given space, in files of some 128 MB that hold the clips of successive
 parts; each of them is read when its first part's turn comes, and removed. The next portion is another pass. In memory
 are one of these files and the names of a portion's clips.
 """
@@ -23,7 +23,7 @@ from whisperprobe.corpora.release_archive import Advance, Listing, read_members
 
 __all__ = ["Spool", "load_clips"]
 
-_BUCKET = 256 << 20  # bytes of clips in one file, at least one part
+_BUCKET = 128 << 20  # bytes of clips in one file, at least one part
 _RECORD = struct.Struct("<HI")  # lengths of name and clip
 _log = logging.getLogger("whisperprobe.corpora")
 
@@ -60,6 +60,7 @@ class Spool:
         """Return the clips of a part, and perhaps of its neighbours, by name, as far as the archive has them."""
         path = self.file_of(part)
         if self._loaded[0] != path:
+            self._loaded = (None, {})  # before the next, not after it
             self._loaded = (path, load_clips(path))
         return self._loaded[1]
 
