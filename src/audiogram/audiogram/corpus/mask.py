@@ -112,7 +112,6 @@ def mask_corpus(
         seed=seed, max_seconds=max_seconds, text_pattern=text_pattern, text_map=text_map, split=split,
     )  # fmt: skip
     # One process leaves cores idle, which then decode and encode; several are the parallelism themselves.
-    threads = min(2, cores() // 2) if workers == 1 else 0
     # A folder that is finished is only compared with what is asked for, not made again beside the others.
     finished = [c for c in job.conditions if is_complete(job.folders[c.name])]
     for group in (finished, [c for c in job.conditions if c not in finished]):
@@ -120,7 +119,7 @@ def mask_corpus(
             run_stage(
                 **job.stage(group),
                 outs=[job.folders[c.name] for c in group],
-                work=MaskWork(tuple(group), sample_rate, format, max_seconds, threads),
+                work=job.work(group, workers),
                 rows_per_part=rows_per_part,
                 shard=shard,
                 workers=workers,
@@ -142,6 +141,11 @@ class MaskJob:
     sample_rate: int
     format: str
     max_seconds: float
+
+    def work(self, group: Sequence[Condition], workers: int) -> MaskWork:
+        """Return what masks the clips of a part, in each of so many processes."""
+        threads = min(2, cores() // 2) if workers == 1 else 0
+        return MaskWork(tuple(group), self.sample_rate, self.format, self.max_seconds, threads)
 
     def stage(self, group: Sequence[Condition]) -> dict[str, Any]:
         """Return what the manifests of these conditions follow from, as `run_stage` takes it."""

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from audiogram.corpus.clips import MAX_SECONDS
-from audiogram.corpus.layout import MANIFEST, Shard, plan_parts
+from audiogram.corpus.layout import MANIFEST, Part, Shard, plan_parts
 from audiogram.corpus.manifest import refuse_differences, stage_manifests
-from audiogram.corpus.mask import MaskJob, MaskWork, mask_job
+from audiogram.corpus.mask import MaskJob, mask_job
+from audiogram.corpus.overlap import cores
 from audiogram.corpus.selection import SplitRule
 from audiogram.corpus.sources import Corpus
 from audiogram.corpus.stages import check_stage, stage_rows
-from audiogram.errors import InputError
 
 if TYPE_CHECKING:
+    from audiogram.corpus.writer import PartWriter
     from audiogram.listening import Condition
 
 __all__ = ["MaskPlan", "plan_mask"]
@@ -135,7 +135,8 @@ def plan_mask(
     _refuse_others(job, rows, rows_per_part)
     everything = plan_parts(rows, rows_per_part)
     todo = [part for part in Shard.parse(shard).take(everything) if not part.done(outs)]
-    seconds, sizes, probed, reasons = _probe(job, list(rows), probe, seed)
+    seconds, probed, tally = _probe(job, list(rows), probe, seed, workers)
+    sizes, reasons = tally.sizes, list(tally.reasons.values())
     used = probed - len(reasons)
     left = sum(map(len, todo))
     return MaskPlan(
@@ -145,7 +146,7 @@ def plan_mask(
         left=left,
         folders=job.folders,
         bytes={name: round(size / max(probed, 1) * sum(rows.values())) for name, size in sizes.items()} if used else {},
-        seconds=seconds / max(probed, 1) * left / max(1, min(workers, len(todo), os.cpu_count() or 1)),
+        seconds=seconds / max(probed, 1) * left / max(1, min(workers, len(todo), cores())),
         probed=probed,
         failed=len(reasons),
         reason=next(iter(reasons), None),
@@ -167,35 +168,35 @@ def _refuse_others(job: MaskJob, rows: Mapping[str, int], rows_per_part: int) ->
             refuse_differences(out, manifest)
 
 
-def _probe(job: MaskJob, splits: Sequence[str], count: int, seed: int) -> tuple[float, dict[str, int], int, list[str]]:
-    """Seconds and bytes that some clips of every split take, how many there were, and why some could not be used."""
-    work = MaskWork(job.conditions, job.sample_rate, job.format, job.max_seconds)
-    few = replace(job, corpus=job.corpus.sample(count, seed)).corpus
+def _probe(job: MaskJob, splits: Sequence[str], count: int, seed: int, workers: int) -> tuple[float, int, _Tally]:
+    """Mask some clips of every split as the stage does: seconds, how many there were, and what came of them."""
+    work = job.work(job.conditions, workers)
+    few = job.corpus.sample(count, seed)
     clips = [clip for split in splits for clip in few.read(split)]
-    sizes = dict.fromkeys(job.folders, 0)
-    reasons: list[str] = []
-    for clip in clips[:1]:
-        _try(work, clip)  # the first call compiles, which is no part of a clip's time
+    part = Part(splits[0], 0, 1, 0, len(clips))
+    # The first call compiles, which is no part of a clip's time.
+    work(part, clips[:1], cast("PartWriter", _Tally(list(job.folders))))
+    tally = _Tally(list(job.folders))
     begun = time.perf_counter()
-    for clip in clips:
-        stored, problem = _try(work, clip)
-        for name, size in stored.items():
-            sizes[name] += size
-        reasons += [problem] if problem else []
-    return time.perf_counter() - begun, sizes, len(clips), reasons
+    work(part, clips, cast("PartWriter", tally))
+    return time.perf_counter() - begun, len(clips), tally
 
 
-def _try(work: MaskWork, clip: Any) -> tuple[dict[str, int], str | None]:
-    stored: dict[str, int] = {}
-    try:
-        x = work.hear(clip)
-        for condition, heard in zip(work.conditions, work.apply(x, clip.id), strict=True):
-            if isinstance(heard, Exception):
-                return stored, f"{clip.id}: {heard}"
-            stored[condition.name] = len(work.encode(x, heard, condition))
-    except InputError as error:
-        return stored, f"{clip.id}: {error}"
-    return stored, None
+class _Tally:
+    """Stands where a stage's writer does, and keeps sizes and reasons only."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self._names = names
+        self.sizes = dict.fromkeys(names, 0)
+        self.reasons: dict[str, str] = {}
+
+    def add(self, table: str, rows: Sequence[Mapping[str, Any]], out: int = 0) -> None:
+        """Count a stored clip."""
+        self.sizes[self._names[out]] += sum(len(row["audio"]["bytes"]) for row in rows)
+
+    def fail(self, id: str, error: object, out: int | None = None) -> None:
+        """Keep why a clip could not be used."""
+        self.reasons.setdefault(id, f"{id}: {error}")
 
 
 def _existing(path: Path) -> Path:
