@@ -103,6 +103,34 @@ def test_a_plugin_that_cuts_the_sound_is_caught(install):
         heard(np.zeros(160), 16_000)
 
 
+@pytest.mark.parametrize(
+    ("result", "words"),
+    [("None", "NoneType of a NumPy array"), ("x.tolist()", "list of a"), ("x.astype('f4')", "float32 of float64")],
+)
+def test_a_plugin_that_makes_no_sound_is_named(install, result, words):
+    install("odd = {module}:Quiet", FILTER.replace("x * self.gain", result))
+    one = Condition(words.split()[0], preset("normal"), "odd")  # filters are kept for equal conditions
+    with pytest.raises(FilterPluginError, match=rf"'odd' of fake-plugin 1\.2\.3 made .*{words}"):
+        one(np.zeros(160), 16_000)
+
+
+def test_a_plugin_that_shares_badly_or_cannot_be_made_is_named(install):
+    together = "    @staticmethod\n    def together(filters, x):\n        return [x, x]\n"
+    install("more = {module}:Quiet", FILTER + together)
+    with pytest.raises(FilterPluginError, match=r"'more' of fake-plugin 1\.2\.3 made 2 sounds of 1"):
+        Condition("c", preset("normal"), "more")(np.zeros(160), 16_000)
+    install("never = {module}:Quiet", FILTER.replace("self.gain = gain", "raise KeyError('table')"), "other")
+    with pytest.raises(FilterPluginError, match=r"'never' of other .* cannot be made for 16000 Hz: KeyError: 'table'"):
+        Condition("c", preset("normal"), "never")(np.zeros(160), 16_000)
+
+
+def test_numpy_numbers_are_options_and_records_have_plain_ones(install):
+    install("quiet = {module}:Quiet")
+    one = Condition("c", preset("normal"), "quiet", {"gain": np.float32(0.5), "steps": np.int64(3)})
+    assert one == Condition("c", preset("normal"), "quiet", {"gain": 0.5, "steps": 3})
+    assert [type(value) for value in one.options.values()] == [float, str, int]
+
+
 def test_a_plugin_that_fails_on_sound_is_named_with_the_cause(install):
     install("fails = {module}:Quiet", FILTER.replace("return x * self.gain", "return {}['spectrum']"))
     heard = Condition("f", preset("normal"), "fails")

@@ -284,7 +284,7 @@ def apply_conditions(
     InputError
         As `Condition.__call__`; for no conditions and for an unknown name.
     FilterPluginError
-        Where a filter fails in a way that it does not explain, or changes the shape of the sound.
+        Where a filter fails in a way that it does not explain, or changes the shape or dtype of the sound.
 
     Examples
     --------

@@ -66,7 +66,7 @@ class _Group:
         AudiogramError
             What a filter raises on purpose.
         FilterPluginError
-            Where it raises anything else, or changes the shape.
+            Where it raises anything else, or changes the kind, shape or dtype.
         """
         together = getattr(type(self.filters[0]), "together", None)
         extra = {"keys": row_keys(given, keys)} if any(one.adds_noise for one in self.filters) else {}
@@ -82,13 +82,31 @@ class _Group:
                 f"{_whose(self.first)} failed on sound of shape {tuple(x.shape)}: {type(cause).__name__}: {cause}. "
                 "Ask its makers to run audiogram.filters.conformance."
             ) from cause
-        cut = next((one.shape for one in results if one.shape != x.shape), None)
-        if cut is not None:
+        problem = _problem(results, len(self.filters), x)
+        if problem:
             raise FilterPluginError(
-                f"{_whose(self.first)} made sound of shape {tuple(cut)} from {tuple(x.shape)}; a filter keeps it. "
+                f"{_whose(self.first)} made {problem}; a filter keeps it. "
                 "Ask its makers to run audiogram.filters.conformance."
             )
         return results
+
+
+def _problem(results: Any, count: int, x: Any) -> str:
+    """What is wrong with the results of `count` filters on `x`; nothing where each is of its kind, shape and dtype."""
+    try:
+        if len(results) != count:
+            return f"{len(results)} sounds of {count}"
+    except TypeError:
+        return f"a {type(results).__name__} of {count} sounds"
+    kind = "a torch tensor" if is_tensor(x) else "a NumPy array"
+    for one in results:
+        if not (is_tensor(one) if is_tensor(x) else isinstance(one, np.ndarray)):
+            return f"a {type(one).__name__} of {kind}"
+        if one.shape != x.shape:
+            return f"sound of shape {tuple(one.shape)} from {tuple(x.shape)}"
+        if one.dtype != x.dtype:
+            return f"{one.dtype} of {x.dtype}"
+    return ""
 
 
 @lru_cache(maxsize=64)
@@ -114,7 +132,15 @@ def _filter(one: Condition, rate: float) -> Any:
     if filter_flags(one.filter, one.options).level_dependent:
         level = one.level or {}
         extra["level"] = level.get("full_scale_dbspl", REFERENCE_DBSPL)
-    return cls(one.audiogram, sample_rate=rate, **FrozenMapping(one.options).plain(), **extra)
+    try:
+        return cls(one.audiogram, sample_rate=rate, **FrozenMapping(one.options).plain(), **extra)
+    except (AudiogramError, MemoryError):
+        raise
+    except Exception as cause:
+        raise FilterPluginError(
+            f"{_whose(one)} cannot be made for {rate:g} Hz: {type(cause).__name__}: {cause}. "
+            "Ask its makers to run audiogram.filters.conformance."
+        ) from cause
 
 
 def _whose(one: Condition) -> str:

@@ -10,7 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from audiogram.errors import InputError, unknown_name
+import numpy as np
+
+from audiogram.errors import FilterPluginError, InputError, unknown_name
 
 __all__ = ["Flags", "checked_options", "flags_of", "signature_problem"]
 
@@ -32,7 +34,11 @@ def flags_of(cls: Any, options: Mapping[str, Any]) -> Flags:
     """Flags of a filter class with given options: the class's own, unless it says otherwise for these options."""
     found = {flag: getattr(cls, flag) for flag in _FLAGS}
     if hasattr(cls, "flags"):
-        found.update(cls.flags(**options))
+        own = cls.flags(**options)
+        wrong = [key for key, value in own.items() if key not in _FLAGS or not isinstance(value, bool)]
+        if wrong:
+            raise FilterPluginError(f"{cls.__name__}.flags says {wrong[0]!r}; it says {', '.join(_FLAGS)} as bools.")
+        found.update(own)
     return Flags(**found)
 
 
@@ -107,6 +113,8 @@ def _hints_of(cls: type[Any]) -> dict[str, Any]:
 
 def _checked_value(name: str, key: str, value: Any, hint: Any) -> Any:
     """`value` as the annotation has it; annotations other than plain types and literals are left to the class."""
+    if isinstance(value, np.generic):
+        value = value.item()  # a record has Python's own numbers
     origin = typing.get_origin(hint)
     choices = typing.get_args(hint) if origin in (typing.Union, types.UnionType) else (hint,)
     plain: list[type] = []
