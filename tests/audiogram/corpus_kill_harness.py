@@ -69,19 +69,20 @@ def arm(at: int, fatal: bool = True) -> Callable[[], int]:
         if fatal and seen == at:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    def around(name: str) -> None:
-        real = getattr(files.NewFile, name)
+    def around(owner: object, name: str) -> None:
+        real = getattr(owner, name)
 
-        def counted(self, *args):
+        def counted(*args):
             event()
-            result = real(self, *args)
+            result = real(*args)
             event()
             return result
 
-        setattr(files.NewFile, name, counted)
+        setattr(owner, name, counted)
 
     for name in ("__init__", "finish", "publish", "drop"):
-        around(name)
+        around(files.NewFile, name)
+    around(os, "replace")  # of stages that write files beside their tables
     return lambda: seen
 
 

@@ -21,8 +21,11 @@ from whisperprobe import open_log_mel, write_log_mel
 from whisperprobe.cli import app
 from whisperprobe.corpora.clip_sound import heard_sound
 from whisperprobe.features import WindowSpec, heard_frames, log_mel
+from whisperprobe.labels import Labels
+from whisperprobe.probing.hearing import Hearing
+from whisperprobe.probing.probe import Probe
 from whisperprobe.training.data import SpeechDataset, read_speech
-from whisperprobe.training.model_folder import new_listener
+from whisperprobe.training.model_folder import load_listener, new_listener
 from whisperprobe.training.tokenizer import train_tokenizer
 from whisperprobe.training.trainer import finetune
 
@@ -198,6 +201,26 @@ def test_a_condition_on_the_fly_is_the_written_corpus(
         write_log_mel(written, tmp_path / "twice", model=model, condition="hfloss")
 
 
+def test_what_finetune_and_probe_hear_on_the_fly_is_the_written_corpus(
+    speech: Path, tmp_path: Path, model: Path
+) -> None:
+    corpus, listener = open_corpus(speech, text_pattern=PATTERN), load_listener(model)
+    window, labels = listener.window, Labels(listener.tokenizer, (0,), 32)
+    probe = Probe(listener.model.eval(), listener.tokenizer)
+    for condition in (audiogram.condition("lfloss"), NOISY):
+        written = mask_corpus(corpus, tmp_path / "masked", [condition])[condition.name]
+        expected = {clip.id: clip.audio()[0] for clip in open_corpus(written).read("train")}
+        read = read_speech(corpus, "train", window, labels)
+        trained = SpeechDataset(read, window, condition=condition, cache_bytes=0)
+        assert trained.features is None  # the sound itself is still there
+        probed = Hearing(probe, condition, workers=1, ahead=2)(corpus.read("train"))
+        heard = {clip.id: x for clip, (x, _) in probed}
+        assert set(trained.speech.ids) == set(heard) == set(expected)
+        for id, x in zip(trained.speech.ids, trained.speech.waveforms, strict=True):
+            assert np.abs(x - expected[id]).max() <= 2**-23
+            assert np.abs(heard[id] - expected[id]).max() <= 2**-23
+
+
 # Training
 
 
@@ -221,9 +244,6 @@ def test_training_on_log_mels_is_training_on_the_sound(
 
 
 def test_batches_are_equal_whether_kept_in_memory_or_read(mels: Path, model: Path) -> None:
-    from whisperprobe.labels import Labels
-    from whisperprobe.training.model_folder import load_listener
-
     listener = load_listener(model)
     prompt = listener.tokenizer.convert_tokens_to_ids(
         ["<|startoftranscript|>", "<|en|>", "<|transcribe|>", "<|notimestamps|>"]
