@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
 import numpy as np
@@ -25,6 +25,7 @@ from audiogram.thresholds import Audiogram, Interpolation
 if TYPE_CHECKING:
     import torch
 
+    from audiogram.kernels.gammatone import Channels
     from audiogram.kernels.gammatone_gain import Expansion
 
 __all__ = ["Msbg"]
@@ -211,8 +212,7 @@ class Msbg(DifferentiableFilter):
         severities = row_severities(self, thresholds) if self.severity == "auto" else [self._fixed] * len(thresholds)
         severities *= len(rows) if len(severities) == 1 else 1
         thresholds = thresholds.expand(len(rows), -1)
-        there, back = self._kernels
-        inside = convolve_tensor(torch.nn.functional.pad(rows.to(thresholds.dtype), self._margins), there)
+        inside = convolve_tensor(torch.nn.functional.pad(rows.to(thresholds.dtype), self._margins), self._way_there)
         inside = smear_tensor(inside, [BROADENING[one] for one in severities], self.sample_rate)
         heard = torch.zeros_like(inside)
         for severity in sorted(set(severities)):
@@ -222,8 +222,8 @@ class Msbg(DifferentiableFilter):
             loss = thresholds[mine] @ torch.tensor(matrix.T, dtype=thresholds.dtype, device=rows.device)
             exponents = expansion_exponents(loss, self.max_loss)
             catch_up = torch.full_like(exponents[:1], self._catch_up)
-            heard = heard.index_copy(0, mine, expand(inside[mine], exponents, catch_up, bank, flat=False))
-        return convolve_tensor(heard, back)[:, self._margins[0] :][:, : rows.shape[-1]].to(rows.dtype)
+            heard = heard.index_copy(0, mine, expand(inside[mine], exponents, catch_up, bank, self._way_back(bank)))
+        return heard[:, self._margins[0] :][:, : rows.shape[-1]].to(rows.dtype)
 
     @property
     def _fixed(self) -> Severity:
@@ -265,10 +265,24 @@ class Msbg(DifferentiableFilter):
         return hop * (after // hop + 1) + round(hop * (507 % 64) / 64), after
 
     @property
-    def _kernels(self) -> tuple[Array, Array]:
-        """Impulse responses to the cochlea and back."""
-        there = ear_kernel(self.sample_rate, self.source, False, self.transfer)
-        return there, low_passed_inverse(self.sample_rate, self.source, self.transfer)
+    def _way_there(self) -> Array:
+        """Impulse response from the source to the cochlea."""
+        return ear_kernel(self.sample_rate, self.source, False, self.transfer)
+
+    def _way_back(self, bank: Channels) -> Array:
+        """Impulse response from the sum of a bank's channels to the source."""
+        return _way_back(bank, self.source, self.transfer)
+
+
+@lru_cache(maxsize=16)
+def _way_back(bank: Channels, source: Source, transfer: Design) -> Array:
+    """What makes the channels' sum have no delay, and the ear's inverse, in one."""
+    from scipy.signal import fftconvolve
+
+    from audiogram.kernels.gammatone import equaliser
+
+    both: Array = fftconvolve(equaliser(bank, False), low_passed_inverse(bank.sample_rate, source, transfer))
+    return both
 
 
 def _alike(filters: Sequence[Msbg], ears: Sequence[npt.NDArray[np.int64]]) -> list[list[int]]:
@@ -288,17 +302,18 @@ def _on_rows(filters: Sequence[Msbg], ears: Sequence[npt.NDArray[np.int64]], row
     from audiogram.kernels.zero_phase import convolve
 
     first, samples = filters[0], rows.shape[-1]
-    (there, back), (before, after) = first._kernels, first._margins
+    before, after = first._margins
     out = np.empty((len(filters), *rows.shape), rows.dtype)
 
     def work(begin: int, end: int) -> None:
         for i in range(begin, end):  # one by one: what a row needs is small enough for the cache
             severity = first._severities[ears[0][i]]
             bank, rules = channels(_BANKS[severity], first.sample_rate), [one._rules[severity] for one in filters]
-            inside = convolve(np.pad(rows[i : i + 1], ((0, 0), (before, after))), there)
+            inside = convolve(rows[i : i + 1], first._way_there, -before, before + samples + after)
             inside = smear_array(inside, [BROADENING[severity]], first.sample_rate, rows.dtype)
-            heard = expand(inside, rules, [own[i : i + 1] for own in ears], bank, flat=False)
-            out[:, i] = convolve(heard[:, 0], back)[:, before : before + samples]
+            inside = inside.astype(rows.dtype, copy=False)
+            heard = expand(inside, rules, [own[i : i + 1] for own in ears], bank, first._way_back(bank))
+            out[:, i] = heard[:, 0, before : before + samples]
 
     in_row_blocks(work, len(rows))
     return out

@@ -197,6 +197,7 @@ class Recruitment(DifferentiableFilter):
         """See `DifferentiableFilter.on_tensor`."""
         import torch
 
+        from audiogram.kernels.gammatone import equaliser
         from audiogram.kernels.gammatone_torch import expand
 
         key = ("channels", rows.device, thresholds.dtype)
@@ -210,7 +211,7 @@ class Recruitment(DifferentiableFilter):
         matrix, at_catch_up = self._tensors[key]
         exponents = expansion_exponents(thresholds @ matrix, self.max_loss)
         catch_up = torch.pow(10.0, (at_catch_up - self._correction(exponents)) / 20)
-        changed = expand(rows, exponents, catch_up, self.channels, flat=True)
+        changed = expand(rows, exponents, catch_up, self.channels, equaliser(self.channels, True))
         return torch.where((exponents > 0).any(dim=-1, keepdim=True), changed, rows)
 
     @cached_property
@@ -291,6 +292,7 @@ def warn_of_limited_losses(ears: Iterable[Audiogram], max_loss: float) -> None:
 
 def _on_rows(filters: Sequence[Recruitment], ears: Sequence[npt.NDArray[np.int64]], rows: Array) -> Array:
     """Filters of one bank on rows (rows, samples); shape (filters, rows, samples)."""
+    from audiogram.kernels.gammatone import equaliser
     from audiogram.kernels.gammatone_gain import expand
 
     out = np.empty((len(filters), *rows.shape), rows.dtype)
@@ -303,7 +305,8 @@ def _on_rows(filters: Sequence[Recruitment], ears: Sequence[npt.NDArray[np.int64
     which = [i for i in range(len(filters)) if changes[i].any()]
     if which:
         rules, whose = [filters[i]._rule for i in which], [ears[i][some] for i in which]
-        done = expand(rows[some], rules, whose, filters[0].channels, flat=True)
+        bank = filters[0].channels
+        done = expand(rows[some], rules, whose, bank, equaliser(bank, True))
         for i, changed in zip(which, done, strict=True):
             heard = changes[i, some]
             out[i, some[heard]] = changed[heard]

@@ -52,13 +52,10 @@ __all__ = [
     "ORDER",
     "BankName",
     "Channels",
-    "Layout",
     "channels",
     "composite",
     "equaliser",
-    "layout",
     "responses",
-    "smoothing",
 ]
 
 BankName = Literal["mild", "moderate", "severe"]
@@ -71,12 +68,7 @@ _TABLE_RATE = 44_100.0
 _REACH = 0.05  # seconds that the equaliser reaches to either side; its response has died away by then
 _LOWEST_SUM = 0.05  # the equaliser raises nothing by more than 26 dB: below and above the bank the sum rolls off
 
-_ENVELOPE_RATE = 1400.0  # Hz, at least seven times the highest corner of the smoothing below
-_HIGHEST_ENVELOPE_WIDTH = 100.0  # Hz
-_CORNER_PER_WIDTH = 0.75
-# Elliptic low-pass of order 2 with 0.25 dB ripple and 35 dB stop band: k (s^2 + zero) / (s^2 + a s + b), s in units of
-# its corner, from scipy.signal.ellipap(2, 0.25, 35). Its gain at 0 Hz is -0.25 dB, twice that forwards and backwards.
-_ELLIPTIC_GAIN, _ELLIPTIC_ZERO, _ELLIPTIC_A, _ELLIPTIC_B = 0.0177827941, 115.989765, 1.77998128, 2.12285175
+_ENVELOPE_RATE = 1400.0  # Hz, at least seven times the highest corner of the envelopes' smoothing
 
 ENVELOPE_DB = 20 * math.log10(2 * math.sqrt(2) / math.pi) - 0.5
 """Level of the envelope of a steady tone re its RMS, in dB: the mean magnitude, and the smoothing's gain at 0 Hz."""
@@ -126,18 +118,6 @@ class Channels:
     def hop(self) -> int:
         """Samples from one value of the envelope to the next."""
         return max(1, round(self.sample_rate / _ENVELOPE_RATE))
-
-
-@dataclass(frozen=True)
-class Layout:
-    """How long things are for clips of one length; the same for every path, so that all compute the same numbers."""
-
-    lead: int
-    """Samples that the channels begin before the clip: the largest advance."""
-    frames: int
-    """How many hops the channels are computed for, from before the clip to where the equaliser's reach ends."""
-    transform: int
-    """Length of the transform that smooths the `frames + 1` values of an envelope."""
 
 
 @lru_cache(maxsize=32)
@@ -192,39 +172,6 @@ def channels(name: BankName, sample_rate: float) -> Channels:
     high_gain[first_high:] = 1 / np.abs(_high_pass(made, at_centre)[first_high:])
     first /= np.abs(_gammatone(made, at_centre))
     return made
-
-
-def layout(bank: Channels, samples: int) -> Layout:
-    """The lengths for clips of `samples` samples."""
-    import scipy.fft
-
-    lead = int(bank.advances.max())
-    frames = -(-(lead + samples + bank.reach) // bank.hop)
-    # past the slowest smoothing filter's response, 42 nepers down, the transform may wrap around
-    slowest = np.pi * _ELLIPTIC_A * _corners(bank).min() / bank.sample_rate * bank.hop
-    return Layout(lead, frames, scipy.fft.next_fast_len(frames + 1 + math.ceil(42.0 / slowest), real=True))
-
-
-def smoothing(bank: Channels, transform: int) -> Array:
-    """Response of the envelopes' smoothing, forwards and backwards in one.
-
-    Parameters
-    ----------
-    bank : Channels
-        The bank.
-    transform : int
-        Length of a real transform of the envelopes, which have one value every `bank.hop` samples.
-
-    Returns
-    -------
-    ndarray of float64, shape (channels, transform // 2 + 1)
-        Real, because it turns no phase.
-    """
-    frequencies = np.arange(transform // 2 + 1) * (bank.sample_rate / bank.hop / transform)
-    squared = np.square(frequencies / _corners(bank)[:, None])
-    below = np.square(_ELLIPTIC_B - squared) + _ELLIPTIC_A**2 * squared
-    result: Array = np.square(_ELLIPTIC_GAIN * (_ELLIPTIC_ZERO - squared)) / below
-    return result
 
 
 def responses(bank: Channels, frequencies: npt.ArrayLike) -> npt.NDArray[np.complex128]:
@@ -287,11 +234,6 @@ def equaliser(bank: Channels, flat: bool) -> Array:
     # a window over the last quarter on either side: cutting the last traces hard would add a ripple of its own
     edge = np.minimum(1.0, 4 * (1 - np.abs(np.arange(-reach, reach + 1)) / (reach + 1)))
     return kernel * np.square(np.sin(np.pi / 2 * edge))
-
-
-def _corners(bank: Channels) -> Array:
-    """Corner of the envelopes' smoothing in Hz, shape (channels,)."""
-    return _CORNER_PER_WIDTH * np.minimum(_HIGHEST_ENVELOPE_WIDTH, erb_bandwidth(bank.centres))
 
 
 def _gammatone(bank: Channels, delay: Array) -> Array:

@@ -2,22 +2,24 @@
 
 The recursions are own Numba loops (`gammatone_loops`): `scipy.signal.sosfilt` takes one channel and section at a time,
 and transforms long enough for a whole clip cost ten times as much per channel as the four sections of a gammatone.
+Channels are kept until their envelopes are smoothed, which takes sound a tenth of a second ahead: a few blocks of
+frames, taking turns in memory that mostly stays in the cache.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import scipy.fft
 
-from audiogram.kernels.gammatone import Channels, equaliser, layout, smoothing
-from audiogram.kernels.gammatone_loops import channel_envelopes, expanded_sums, workspace
+from audiogram.kernels.gammatone import Channels
+from audiogram.kernels.gammatone_loops import WIDTH, channel_envelopes, expanded_sums, smooth, workspace
+from audiogram.kernels.gammatone_smoothing import layout, smoother
 from audiogram.kernels.threads import in_row_blocks
+from audiogram.kernels.zero_phase import convolve
 
 __all__ = ["FLOOR", "Expansion", "expand"]
 
@@ -25,6 +27,8 @@ Array = npt.NDArray[Any]
 
 FLOOR = 1e-10
 """The smallest envelope re the catch-up amplitude that gains are made from: 200 dB below it all is lost."""
+
+_BLOCK = 128  # frames at once
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +48,7 @@ class Expansion:
 
 
 def expand(
-    rows: Array, rules: Sequence[Expansion], ears: Sequence[npt.NDArray[np.int64]], bank: Channels, flat: bool
+    rows: Array, rules: Sequence[Expansion], ears: Sequence[npt.NDArray[np.int64]], bank: Channels, kernel: Array
 ) -> Array:
     """Filter rows with level-dependent gains, several rules on the same channels.
 
@@ -58,19 +62,19 @@ def expand(
         Which ear of each rule each row has.
     bank : Channels
         The channels.
-    flat : bool
-        Whether the sum of unchanged channels is flat; otherwise it has the ripple of the published bank.
+    kernel : ndarray of float64, shape (odd,)
+        Filter behind the sum of the channels, time 0 in its middle: `equaliser` of the bank, or that and what follows.
 
     Returns
     -------
     ndarray, shape (rules, rows, samples)
-        Dtype of `rows`; computed in float64, rows in as many threads as `set_threads` says. No delay.
+        Dtype of `rows`; recursions computed in float64, rows in as many threads as `set_threads` says. No delay.
     """
     out = np.empty((len(rules), *rows.shape), rows.dtype)
 
     def work(begin: int, end: int) -> None:
         some = slice(begin, end)
-        _expand(rows[some], rules, [which[some] for which in ears], bank, equaliser(bank, flat), out[:, some])
+        _expand(rows[some], rules, [which[some] for which in ears], bank, kernel, out[:, some])
 
     in_row_blocks(work, len(rows))
     return out
@@ -85,23 +89,45 @@ def _expand(
     out: Array,
 ) -> None:
     """`expand` in one thread, into `out` (rules, rows, samples)."""
-    samples, sizes = rows.shape[1], layout(bank, rows.shape[1])
-    advances, response = bank.advances.astype(np.uint64), np.ascontiguousarray(smoothing(bank, sizes.transform).T)
-    x = np.zeros(sizes.frames * bank.hop + sizes.lead)
+    samples, hop = rows.shape[1], bank.hop
+    sizes, low = layout(bank, samples, len(kernel) // 2), smoother(bank)
+    # what rings from further ahead is below the precision of the sound
+    ahead = low.ahead(16.0 if rows.dtype == np.float32 else 32.0)
+    blocks, waiting = -(-sizes.frames // _BLOCK), -(-ahead // _BLOCK)
+    advances = bank.advances.astype(np.uint64)
+    recursion = np.stack([low.pole.real, low.pole.imag, low.weight.real, low.weight.imag, low.direct])
+    x = np.zeros(sizes.frames * hop + sizes.lead)
+    kept = np.zeros((min(blocks, waiting + 2), _BLOCK, hop + -hop % 4, WIDTH), rows.dtype)  # in steps of four samples
     envelopes = np.empty((sizes.frames + 1, len(bank)))
-    gains = np.empty((len(rules), *envelopes.shape))
-    sums = np.zeros((len(rules), bank.reach - sizes.lead + sizes.frames * bank.hop))
-    for i, row in enumerate(rows):  # one by one: what a row needs is small enough for the cache
+    level = np.empty((_BLOCK + 1, len(bank)))
+    gains = np.empty((len(rules), sizes.frames + 5, len(bank)))  # and two held at either end
+    sums = np.empty((len(rules), sizes.frames * hop), rows.dtype)
+    for i, row in enumerate(rows):
         x[sizes.lead : sizes.lead + samples] = row
-        channel_envelopes(x, advances, workspace(bank), bank.first_high, bank.hop, envelopes)
-        spectra = scipy.fft.rfft(envelopes, sizes.transform, axis=0)
-        spectra *= response
-        smooth = scipy.fft.irfft(spectra, sizes.transform, axis=0, overwrite_x=True)[: len(envelopes)]
-        for rule, which, gain in zip(rules, ears, gains, strict=True):
-            _gains(smooth, rule.exponents[which[i]], rule.catch_up[which[i]], gain)
-        late = sums[:, bank.reach - sizes.lead :]
-        expanded_sums(x, advances, workspace(bank), bank.first_high, bank.hop, _knots(gains), late)
-        _equalise(sums, kernel, out[:, i])
+        room, before, state = workspace(bank), np.zeros(WIDTH, rows.dtype), np.zeros((2, len(bank)))
+        for block in range(blocks + waiting + 1):
+            first = block * _BLOCK
+            if block < blocks:
+                z = kept[block % len(kept)][: sizes.frames - first]
+                target = envelopes[first : first + len(z) + 1]
+                channel_envelopes(x[first * hop :], advances, room, before, bank.first_high, hop, z, target)
+            first -= waiting * _BLOCK
+            if 0 <= first < sizes.frames:
+                last = first + _BLOCK >= sizes.frames
+                part = level[: sizes.frames - first + 1 if last else _BLOCK]
+                smooth(envelopes, first, ahead, recursion, state, part)
+                for rule, which, gain in zip(rules, ears, gains, strict=True):
+                    target = gain[first + 2 : first + 2 + len(part)]
+                    _gains(part, rule.exponents[which[i]], rule.catch_up[which[i]], target)
+                if first == 0:
+                    gains[:, :2] = gains[:, 2:3]
+                if last:
+                    gains[:, -2:] = gains[:, -3:-2]
+            first -= _BLOCK
+            if first >= 0:
+                z = kept[first // _BLOCK % len(kept)][: sizes.frames - first]
+                expanded_sums(z, hop, _knots(gains[:, first : first + len(z) + 5]), sums[:, first * hop :])
+        out[:, i] = convolve(sums, kernel, sizes.lead, samples)
 
 
 def _gains(envelopes: Array, exponents: Array, catch_up: Array, out: Array) -> None:
@@ -114,37 +140,10 @@ def _gains(envelopes: Array, exponents: Array, catch_up: Array, out: Array) -> N
 
 
 def _knots(gains: Array) -> Array:
-    """Knots (sets, frames + 3, channels) of cubic splines that pass gains (sets, frames + 1, channels), nearly.
+    """Knots (sets, frames - 2, channels) of cubic splines that pass gains (sets, frames, channels), nearly.
 
-    Exactly for gains that are cubic over four of them; held beyond the ends.
+    Exactly for gains that are cubic over four of them.
     """
-    held = np.concatenate([gains[:, :1], gains[:, :1], gains, gains[:, -1:], gains[:, -1:]], axis=1)
-    knots: Array = held[:, 1:-1] * (4 / 3)
-    knots -= (held[:, :-2] + held[:, 2:]) / 6
+    knots: Array = gains[:, 1:-1] * (4 / 3)
+    knots -= (gains[:, :-2] + gains[:, 2:]) / 6
     return knots
-
-
-def _equalise(sums: Array, kernel: Array, out: Array) -> None:
-    """Rows (rows, reach + samples + at least reach) filtered with a kernel of `2 reach + 1` into `out` (rows, samples).
-
-    By overlap-save: blocks stay in the cache, which transforms as long as a clip do not.
-    """
-    reach, samples = len(kernel) // 2, out.shape[1]
-    size, spectrum = _kernel_spectrum(kernel.tobytes())
-    step = size - 2 * reach
-    for start in range(0, samples, step):
-        block = scipy.fft.rfft(sums[:, start : start + size], size, axis=-1)
-        block *= spectrum
-        kept = min(step, samples - start)
-        out[:, start : start + kept] = scipy.fft.irfft(block, size, axis=-1, overwrite_x=True)[:, reach : reach + kept]
-
-
-@lru_cache(maxsize=16)
-def _kernel_spectrum(kernel: bytes) -> tuple[int, Array]:
-    """Length of a transform for blocks, and that transform of the kernel with its middle at sample 0."""
-    values = np.frombuffer(kernel)
-    reach = len(values) // 2
-    size = 1 << (4 * reach).bit_length()
-    centred = np.zeros(size)
-    centred[: reach + 1], centred[size - reach :] = values[reach:], values[:reach]
-    return size, scipy.fft.rfft(centred)

@@ -2,8 +2,8 @@
 
 For that a compiler must be able to prove that no two things which the inner loops touch overlap, and that no index is
 negative. Hence one array for all of them, in rows of `WIDTH` at fixed places, and indices that are unsigned; written
-with slices, the loops take twice as long. Filtering twice, for the envelopes and for the output, is faster than writing
-36 channels to memory and reading them again.
+with slices, the loops take twice as long. Recursions are in double precision; what comes out of them is kept, and
+summed, in that of the sound.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ import numpy as np
 
 from audiogram.kernels.compiling import compiled_reordering
 
-__all__ = ["channel_envelopes", "expanded_sums", "workspace"]
+__all__ = ["WIDTH", "channel_envelopes", "expanded_sums", "smooth", "workspace"]
 
 Array = Any
 
-WIDTH = 48
+WIDTH = 40
 """Room for channels; a constant, because places in the array must be known when compiling."""
-_LANES = 4  # channels that a processor handles at once; unused ones have coefficients of 0
+_LANES = 4  # channels that a processor handles at once in double precision; unused ones have coefficients of 0
 
 # Places in the array: output and states of the sections and of the high-pass (2 each), then the coefficients.
 _ROW = np.uint64(WIDTH)
@@ -45,6 +45,12 @@ def workspace(bank: Any) -> np.ndarray[Any, np.dtype[np.float64]]:
 def _lanes(channels: int) -> Any:
     """Channels, and the unused ones that fill the last register."""
     return (np.uint64(channels) + np.uint64(_LANES - 1)) // np.uint64(_LANES) * np.uint64(_LANES)
+
+
+@compiled_reordering
+def _single_lanes(channels: int) -> Any:
+    """As `_lanes`, for registers that hold twice as many numbers of single precision."""
+    return (np.uint64(channels) + np.uint64(2 * _LANES - 1)) // np.uint64(2 * _LANES) * np.uint64(2 * _LANES)
 
 
 @compiled_reordering
@@ -86,48 +92,85 @@ def _filter_hop(x: Array, advances: Array, room: Array, first_high: int, z: Arra
 
 
 @compiled_reordering
-def channel_envelopes(x: Array, advances: Array, room: Array, first_high: int, hop: int, out: Array) -> None:
-    """Mean magnitude of every channel, under triangles of `hop` samples to either side.
+def channel_envelopes(
+    x: Array, advances: Array, room: Array, before: Array, first_high: int, hop: int, z: Array, out: Array
+) -> None:
+    """All channels for some frames of `hop` samples, and their mean magnitudes under triangles to either side.
 
-    `x` is a row with as many zeros before it as the largest advance, `advances` are unsigned, `out` is
-    (frames + 1, channels).
+    `x` is a row from these frames on, with as many zeros before the sound as the largest advance; `advances` are
+    unsigned; `room` and `before` (WIDTH,) go on from call to call. `z` (frames, hop or up to 3 more, WIDTH) gets the
+    channels; samples beyond `hop` are zeros. `out` is (frames + 1, channels); its last value lacks what comes after.
     """
-    lanes = _lanes(len(advances))
-    z = np.zeros((hop + -hop % 4, WIDTH))  # rows of 0 so that four can be taken at once
-    rising, falling, before = np.zeros(WIDTH), np.zeros(WIDTH), np.zeros(WIDTH)
-    for frame in range(len(out) - 1):
-        _filter_hop(x[frame * hop :], advances, room, first_high, z[:hop])
+    lanes = _single_lanes(len(advances))
+    rising, falling = np.zeros(WIDTH, z.dtype), np.zeros(WIDTH, z.dtype)
+    ramp = (np.arange(z.shape[1]) / hop).astype(z.dtype)
+    for frame in range(len(z)):
+        _filter_hop(x[frame * hop :], advances, room, first_high, z[frame][:hop])
         for t in range(0, hop, 4):
-            z0, z1, z2, z3 = z[t], z[t + 1], z[t + 2], z[t + 3]
+            z0, z1, z2, z3 = z[frame, t], z[frame, t + 1], z[frame, t + 2], z[frame, t + 3]
+            r0, r1, r2, r3 = ramp[t], ramp[t + 1], ramp[t + 2], ramp[t + 3]
             for c in range(lanes):
                 m0, m1, m2, m3 = abs(z0[c]), abs(z1[c]), abs(z2[c]), abs(z3[c])
                 falling[c] += (m0 + m1) + (m2 + m3)
-                rising[c] += (t * m0 + (t + 1) * m1 + (t + 2) * m2 + (t + 3) * m3) / hop
+                rising[c] += (r0 * m0 + r1 * m1) + (r2 * m2 + r3 * m3)
         target = out[frame]
         for c in range(len(target)):
-            target[c] = (before[c] + falling[c] - rising[c]) / hop
+            target[c] = (before[c] + (falling[c] - rising[c])) / hop
         for c in range(lanes):
             before[c] = rising[c]
             rising[c] = falling[c] = 0.0
-    target = out[len(out) - 1]
+    target = out[len(z)]
     for c in range(len(target)):
         target[c] = before[c] / hop
 
 
 @compiled_reordering
-def expanded_sums(x: Array, advances: Array, room: Array, first_high: int, hop: int, gains: Array, out: Array) -> None:
-    """Sum of all channels times their gains, for several sets of gains.
+def smooth(envelopes: Array, first: int, ahead: int, rules: Array, state: Array, out: Array) -> None:
+    """Envelopes (frames + 1, channels) from number `first` on smoothed both ways, as many as `out` has.
 
-    `gains` (sets, frames + 3, channels) are the knots of cubic splines, one every `hop` samples, the first a hop before
-    the sound; `out` is (sets, frames * hop).
+    `rules` (5, channels) are the real and imaginary parts of poles and of weights, and the direct gains; `state` (2,
+    channels), of the way forwards, goes on from call to call. The way back begins `ahead` values behind the last one.
     """
-    lanes = _lanes(len(advances))
-    z, sums = np.zeros((hop + -hop % 4, WIDTH)), np.zeros(hop + -hop % 4)  # in steps of four, as above
-    p0, p1, p2, p3 = np.zeros(WIDTH), np.zeros(WIDTH), np.zeros(WIDTH), np.zeros(WIDTH)
-    for frame in range(gains.shape[1] - 3):
-        _filter_hop(x[frame * hop :], advances, room, first_high, z[:hop])
-        for i in range(len(gains)):
-            k0, k1, k2, k3 = gains[i, frame], gains[i, frame + 1], gains[i, frame + 2], gains[i, frame + 3]
+    pr, pi, wr, wi, direct = rules[0], rules[1], rules[2], rules[3], rules[4]
+    channels, count = envelopes.shape[1], len(out)
+    back = np.zeros((2, channels))
+    a, b = back[0], back[1]
+    for n in range(min(first + count + ahead, len(envelopes)) - 1, first - 1, -1):
+        e = envelopes[n]
+        if n < first + count:
+            target = out[n - first]
+            for c in range(channels):
+                target[c] = wr[c] * a[c] - wi[c] * b[c]
+        for c in range(channels):
+            u, v = a[c] + e[c], b[c]
+            a[c], b[c] = pr[c] * u - pi[c] * v, pr[c] * v + pi[c] * u
+    a, b = state[0], state[1]
+    for n in range(count):
+        e, target = envelopes[first + n], out[n]
+        for c in range(channels):
+            u, v = pr[c] * a[c] - pi[c] * b[c] + e[c], pr[c] * b[c] + pi[c] * a[c]
+            a[c], b[c] = u, v
+            target[c] += direct[c] * e[c] + wr[c] * u - wi[c] * v
+    for c in range(channels):
+        if abs(a[c]) + abs(b[c]) < _NOTHING:
+            a[c] = b[c] = 0.0
+
+
+@compiled_reordering
+def expanded_sums(z: Array, hop: int, knots: Array, out: Array) -> None:
+    """Sum of all channels times their gains, for some frames and several sets of gains.
+
+    `z` as `channel_envelopes` made it; `knots` (sets, frames + 3, channels) of cubic splines, one every `hop` samples,
+    the first a hop before the frames; `out` is (sets, frames * hop or more).
+    """
+    lanes = _single_lanes(knots.shape[2])
+    sums, time = np.zeros(z.shape[1], z.dtype), np.arange(z.shape[1]).astype(z.dtype)
+    coefficients = np.zeros((4, WIDTH), z.dtype)
+    p0, p1, p2, p3 = coefficients[0], coefficients[1], coefficients[2], coefficients[3]
+    nothing = sums[0]
+    for frame in range(len(z)):
+        for i in range(len(knots)):
+            k0, k1, k2, k3 = knots[i, frame], knots[i, frame + 1], knots[i, frame + 2], knots[i, frame + 3]
             target = out[i, frame * hop :]
             for c in range(len(k0)):  # the spline as a polynomial in samples
                 p0[c] = (k0[c] + 4 * k1[c] + k2[c]) / 6
@@ -135,13 +178,14 @@ def expanded_sums(x: Array, advances: Array, room: Array, first_high: int, hop: 
                 p2[c] = (k0[c] - 2 * k1[c] + k2[c]) / (2 * hop**2)
                 p3[c] = (k3[c] - k0[c] + 3 * (k1[c] - k2[c])) / (6 * hop**3)
             for t in range(0, hop, 4):
-                z0, z1, z2, z3 = z[t], z[t + 1], z[t + 2], z[t + 3]
-                y0, y1, y2, y3 = 0.0, 0.0, 0.0, 0.0
+                z0, z1, z2, z3 = z[frame, t], z[frame, t + 1], z[frame, t + 2], z[frame, t + 3]
+                t0, t1, t2, t3 = time[t], time[t + 1], time[t + 2], time[t + 3]
+                y0, y1, y2, y3 = nothing, nothing, nothing, nothing
                 for c in range(lanes):
                     a, b, d, e = p0[c], p1[c], p2[c], p3[c]
-                    y0 += z0[c] * (a + t * (b + t * (d + t * e)))
-                    y1 += z1[c] * (a + (t + 1) * (b + (t + 1) * (d + (t + 1) * e)))
-                    y2 += z2[c] * (a + (t + 2) * (b + (t + 2) * (d + (t + 2) * e)))
-                    y3 += z3[c] * (a + (t + 3) * (b + (t + 3) * (d + (t + 3) * e)))
+                    y0 += z0[c] * (a + t0 * (b + t0 * (d + t0 * e)))
+                    y1 += z1[c] * (a + t1 * (b + t1 * (d + t1 * e)))
+                    y2 += z2[c] * (a + t2 * (b + t2 * (d + t2 * e)))
+                    y3 += z3[c] * (a + t3 * (b + t3 * (d + t3 * e)))
                 sums[t], sums[t + 1], sums[t + 2], sums[t + 3] = y0, y1, y2, y3
             target[:hop] = sums[:hop]

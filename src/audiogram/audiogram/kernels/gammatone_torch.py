@@ -6,11 +6,15 @@ that a GPU likes. Channels go a few at a time, as many as memory allows.
 
 from __future__ import annotations
 
+import numpy as np
+import numpy.typing as npt
 import scipy.fft
 import torch
 
-from audiogram.kernels.gammatone import ORDER, Channels, equaliser, layout, smoothing
+from audiogram.kernels.gammatone import ORDER, Channels
 from audiogram.kernels.gammatone_gain import FLOOR
+from audiogram.kernels.gammatone_smoothing import layout, smoother, smoothing
+from audiogram.kernels.zero_phase import convolve_tensor
 
 __all__ = ["expand"]
 
@@ -18,7 +22,11 @@ _AT_ONCE = 1 << 24  # samples of channels that are worked on at once: 128 MB in 
 
 
 def expand(
-    rows: torch.Tensor, exponents: torch.Tensor, catch_up: torch.Tensor, bank: Channels, flat: bool
+    rows: torch.Tensor,
+    exponents: torch.Tensor,
+    catch_up: torch.Tensor,
+    bank: Channels,
+    kernel: npt.NDArray[np.float64],
 ) -> torch.Tensor:
     """Filter rows with gains `min(1, envelope / catch_up) ** exponent` in every channel.
 
@@ -30,15 +38,16 @@ def expand(
         As for `audiogram.kernels.gammatone_gain.Expansion`, on the device of `rows`, in the precision to compute in.
     bank : Channels
         The channels.
-    flat : bool
-        Whether the sum of unchanged channels is flat; otherwise it has the ripple of the published bank.
+    kernel : ndarray of float64, shape (odd,)
+        Filter behind the sum of the channels, time 0 in its middle: `equaliser` of the bank, or that and what follows.
 
     Returns
     -------
     Tensor, shape (rows, samples)
         Dtype of `rows`; differentiable in all three. No delay.
     """
-    samples, sizes, hop = rows.shape[1], layout(bank, rows.shape[1]), bank.hop
+    samples, hop = rows.shape[1], bank.hop
+    sizes = layout(bank, samples, len(kernel) // 2)
     kept = sizes.frames * hop
     dtype, device = exponents.dtype, rows.device
     n = scipy.fft.next_fast_len(kept + bank.tail, real=True)
@@ -50,7 +59,9 @@ def expand(
     )
     rising = torch.arange(hop, dtype=dtype, device=device) / hop
     triangle = torch.stack([1 - rising, rising], dim=-1) / hop
-    smooth = torch.as_tensor(smoothing(bank, sizes.transform), dtype=dtype, device=device)
+    # past the slowest smoothing filter's response the transform may wrap around
+    envelopes = scipy.fft.next_fast_len(sizes.frames + 1 + smoother(bank).ahead(42.0), real=True)
+    smooth = torch.as_tensor(smoothing(bank, envelopes), dtype=dtype, device=device)
 
     total = torch.zeros(len(rows), kept, dtype=dtype, device=device)
     step = max(1, _AT_ONCE // (len(rows) * n))
@@ -60,12 +71,12 @@ def expand(
         z = torch.fft.irfft(filtered, n)[..., :kept].unflatten(-1, (sizes.frames, hop))
         parts = z.abs() @ triangle
         envelope = torch.nn.functional.pad(parts[..., 0], (0, 1)) + torch.nn.functional.pad(parts[..., 1], (1, 0))
-        envelope = torch.fft.irfft(torch.fft.rfft(envelope, sizes.transform) * smooth[some], sizes.transform)
+        envelope = torch.fft.irfft(torch.fft.rfft(envelope, envelopes) * smooth[some], envelopes)
         envelope = envelope[..., : sizes.frames + 1]
         relative = (envelope / catch_up[:, some, None]).clamp(FLOOR, 1.0)
         gains = torch.exp(exponents[:, some, None] * torch.log(relative))
         total = total + (_between(gains, rising) * z).flatten(-2).sum(dim=1)
-    return _equalised(total, bank, flat, sizes.lead, samples).to(rows.dtype)
+    return convolve_tensor(total, kernel)[:, sizes.lead : sizes.lead + samples].to(rows.dtype)
 
 
 def _between(gains: torch.Tensor, rising: torch.Tensor) -> torch.Tensor:
@@ -96,13 +107,3 @@ def _responses(bank: Channels, some: slice, lead: int, delay: torch.Tensor) -> t
     turned = torch.angle(delay) * column(lead - bank.advances)
     turn = torch.polar(torch.ones_like(turned), turned)
     return response * torch.where(passes, torch.ones_like(high), high) * turn
-
-
-def _equalised(total: torch.Tensor, bank: Channels, flat: bool, lead: int, samples: int) -> torch.Tensor:
-    kernel = torch.as_tensor(equaliser(bank, flat), dtype=total.dtype, device=total.device)
-    reach = bank.reach
-    n = scipy.fft.next_fast_len(lead + samples + 3 * reach, real=True)
-    whole: torch.Tensor = torch.fft.irfft(
-        torch.fft.rfft(total[:, : lead + samples + reach], n) * torch.fft.rfft(kernel, n), n
-    )
-    return whole[:, lead + reach : lead + reach + samples]

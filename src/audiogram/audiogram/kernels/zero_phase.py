@@ -1,4 +1,4 @@
-"""Filters without phase: convolution with a short symmetric kernel, by transforms of blocks that stay in the cache."""
+"""Convolution with a short kernel whose middle is time 0, by transforms of blocks that stay in the cache."""
 
 from __future__ import annotations
 
@@ -16,41 +16,44 @@ __all__ = ["convolve", "convolve_tensor"]
 
 Array = npt.NDArray[Any]
 _BLOCK = 8192
+_AT_ONCE = 4  # blocks
 
 
-def convolve(rows: Array, kernel: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Filter rows with a symmetric kernel.
+def convolve(
+    rows: Array, kernel: npt.NDArray[np.float64], begin: int = 0, samples: int | None = None
+) -> npt.NDArray[np.float64]:
+    """Filter rows.
 
     Parameters
     ----------
     rows : ndarray of float32 or float64, shape (rows, samples)
         Sound; silence before and after is implied.
     kernel : ndarray of float64, shape (odd,)
-        Symmetric about its middle, which is time 0.
+        Impulse response; its middle is time 0.
+    begin : int, default 0
+        The first sample that is wanted.
+    samples : int, optional
+        How many samples are wanted; by default all that follow.
 
     Returns
     -------
     ndarray of float64, shape (rows, samples)
     """
-    (count, samples), reach = rows.shape, len(kernel) // 2
+    reach, wanted = len(kernel) // 2, rows.shape[1] - begin if samples is None else samples
     size, response = _response(kernel.tobytes())
     step = size - 2 * reach
-    per_row = -(-samples // step)
-    out = np.empty((count, samples))
-    # two blocks of one row as real and imaginary part: the response is real, so that they do not mix
-    pair = np.empty(size, np.complex128)
-    for row in range(count):
-        for block in range(0, per_row, 2):
-            pair.fill(0)
-            _fill(pair.real, rows[row], block * step - reach)
-            _fill(pair.imag, rows[row], (block + 1) * step - reach)
-            spectrum = scipy.fft.fft(pair, overwrite_x=True)
-            spectrum *= response
-            both = scipy.fft.ifft(spectrum, overwrite_x=True)
-            for start, part in ((block * step, both.real), ((block + 1) * step, both.imag)):
-                kept = out[row, start : start + step]
-                kept[:] = part[reach : reach + len(kept)]
-    return out
+    blocks = -(-wanted // step)
+    out = np.empty((len(rows), blocks * step))
+    padded = np.zeros(blocks * step + 2 * reach)
+    overlapping = np.lib.stride_tricks.sliding_window_view(padded, size)[::step]
+    for row, target in zip(rows, out.reshape(len(rows), blocks, step), strict=True):
+        _fill(padded, row, begin - reach)
+        for first in range(0, blocks, _AT_ONCE):  # several: SciPy's transform then takes two at a time
+            spectra = scipy.fft.rfft(overlapping[first : first + _AT_ONCE])
+            spectra *= response
+            whole = scipy.fft.irfft(spectra, size, overwrite_x=True)
+            target[first : first + _AT_ONCE] = whole[:, reach : reach + step]
+    return out[:, :wanted]
 
 
 def convolve_tensor(rows: torch.Tensor, kernel: npt.NDArray[np.float64]) -> torch.Tensor:
@@ -72,11 +75,11 @@ def _fill(target: Array, row: Array, start: int) -> None:
 
 
 @lru_cache(maxsize=16)
-def _response(kernel: bytes) -> tuple[int, npt.NDArray[np.float64]]:
-    """Length of a transform for blocks, and the kernel's response at its bins, which is real."""
+def _response(kernel: bytes) -> tuple[int, npt.NDArray[np.complex128]]:
+    """Length of a transform for blocks, and that transform of the kernel with its middle at sample 0."""
     values = np.frombuffer(kernel)
     reach = len(values) // 2
     size = max(_BLOCK, 1 << (8 * reach).bit_length())
     centred = np.zeros(size)
     centred[: reach + 1], centred[size - reach :] = values[reach:], values[:reach]
-    return size, scipy.fft.fft(centred).real
+    return size, scipy.fft.rfft(centred)
