@@ -196,7 +196,7 @@ def test_thresholds_of_a_module_choose_the_severity():
     np.testing.assert_array_equal(y[1], x[1].detach().numpy())
     module(x).square().sum().backward()
     assert x.grad.abs().sum() > 0
-    assert module.thresholds.grad is None  # piecewise constant
+    assert not module.thresholds.grad.any()  # piecewise constant
 
 
 def test_gradients():
@@ -246,3 +246,13 @@ def test_in_a_condition():
 def test_bad_options(options, words):
     with pytest.raises(InputError, match=words):
         Smearing(FLAT["mild"], **{"sample_rate": RATE, **options})
+
+
+@pytest.mark.parametrize("name", ["none", "moderate"])
+def test_tensors_are_new_and_thresholds_have_a_gradient_of_0(name):
+    x = torch.from_numpy(noise(2, 1000))
+    one = Smearing(FLAT[name], sample_rate=16_000)
+    assert one(x).data_ptr() != x.data_ptr()
+    module = one.module(trainable=True)
+    module(x).square().sum().backward()
+    assert not module.thresholds.grad.any()

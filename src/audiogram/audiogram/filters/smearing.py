@@ -123,7 +123,9 @@ class Smearing(DifferentiableFilter):
             factors = [BROADENING[one] for one in row_severities(self, thresholds)]
         else:
             factors = [self._factors("none")]
-        return smear_tensor(rows, factors * (len(rows) if len(factors) == 1 else 1), self.sample_rate).to(rows.dtype)
+        heard = smear_tensor(rows, factors * (len(rows) if len(factors) == 1 else 1), self.sample_rate).to(rows.dtype)
+        # never the sound itself, and part of the graph where only thresholds are trained, with a gradient of 0
+        return heard + 0.0 * thresholds.sum().to(rows.dtype)
 
     def _factors(self, severity: Severity) -> tuple[float, float]:
         """Factors for an ear of a severity, as the options have it."""
