@@ -1,1 +1,1 @@
-"""Corpora made and fetched: Common Voice downloaded and imported, log-mels, files for other tools; and all of it checked."""
+"""Corpora made and fetched: Common Voice downloaded and imported, log-mels, pairs of files; all of it checked."""

@@ -16,6 +16,7 @@ from audiogram import sound
 from audiogram.corpus import open_corpus, run_stage
 from audiogram.corpus.files import cannot_write, fsync_folder
 from audiogram.errors import InputError
+from whisperprobe.corpora.columns import beside
 from whisperprobe.corpora.file_names import file_paths, safe_path
 
 if TYPE_CHECKING:
@@ -90,9 +91,8 @@ def extract_corpus(
     if sample_rate is not None:
         sound.encode(np.zeros(16, np.float32), sample_rate, "wav")  # refuses a wrong rate before any work
     kinds = corpus.schema()
-    names = _source_columns(corpus.columns)
     audio = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
-    schema = pa.schema(
+    own = pa.schema(
         [
             ("id", pa.string()),
             ("audio", audio),
@@ -100,8 +100,9 @@ def extract_corpus(
             ("seconds", pa.float64()),
             ("gain", pa.float64()),
         ]
-        + [pa.field(new, kinds.field(old).type) for old, new in names.items()]
     )
+    names = beside(own.names, corpus.columns)
+    schema = pa.schema([*own, *(pa.field(new, kinds.field(old).type) for old, new in names.items())])
     wanted = [split for split in corpus.splits if splits is None or split in splits]
     paths = file_paths(id for split in wanted for id in corpus.ids(split))
     run_stage(
@@ -205,18 +206,6 @@ def _files(stem: str) -> Iterator[_Files]:
         files.publish()
     finally:
         files.drop()
-
-
-def _source_columns(columns: Iterable[str]) -> dict[str, str]:
-    taken = {"id", "audio", "text", "seconds", "gain"}
-    named: dict[str, str] = {}
-    for name in columns:
-        new = name
-        while new in taken:
-            new = f"source_{new}"
-        taken.add(new)
-        named[name] = new
-    return named
 
 
 def _card(manifest: Mapping[str, Any]) -> str:

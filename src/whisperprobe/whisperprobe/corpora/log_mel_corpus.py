@@ -19,6 +19,8 @@ from audiogram.corpus import is_complete, open_corpus, run_stage
 from audiogram.errors import InputError, unknown_name
 from audiogram.listening import as_condition
 from whisperprobe.corpora.clip_sound import heard_sound
+from whisperprobe.corpora.columns import beside
+from whisperprobe.devices import chosen_device
 from whisperprobe.features import WindowSpec, heard_frames, log_mel
 
 if TYPE_CHECKING:
@@ -138,14 +140,14 @@ def write_log_mel(
     existing = [folder for folder in folders if skip_existing and is_complete(folder)]
     if len(existing) == len(folders):
         return folders
-    window, where = WindowSpec.of(model), _device(device)
+    window, where = WindowSpec.of(model), chosen_device(device)
     speak = _labels(model, language, task, leading_space) if labels else None
     for corpus, folder in zip(corpora, folders, strict=True):
         if folder in existing:
             _log.info("%s is finished and left as it is.", folder)
             continue
         masked = (corpus.manifest or {}).get("condition")
-        names = _source_columns(corpus.columns)
+        names = beside(COLUMNS.names, corpus.columns)
         kinds = corpus.schema()
         fields = [pa.field(new, kinds.field(old).type) for old, new in names.items()]
         run_stage(
@@ -222,17 +224,6 @@ def _labels(model: str | Path, language: str, task: str, leading_space: bool) ->
     return Labels(tokenizer, tuple(prompt), longest, leading_space=leading_space)
 
 
-def _source_columns(columns: Iterable[str]) -> dict[str, str]:
-    """What each column of a source is called beside ours."""
-    named: dict[str, str] = {}
-    for name in columns:
-        new = name
-        while new in COLUMNS.names or new in named.values():
-            new = f"source_{new}"
-        named[name] = new
-    return named
-
-
 @dataclass
 class _Work:
     """Log-mels of the clips of one part, batch by batch; no batch reaches over a part, so a part is redone alike."""
@@ -284,18 +275,6 @@ class _Work:
         vectors = np.concatenate(kept).astype(self.dtype)
         writer.add_vectors({"log_mel": vectors})
         return len(vectors)
-
-
-def _device(name: str) -> str:
-    import torch
-
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if name != "cpu" and not name.startswith("cuda"):
-        raise unknown_name("device", name, ("auto", "cpu", "cuda"))
-    if name != "cpu" and not torch.cuda.is_available():
-        raise InputError(f"device {name!r} was asked for, but torch sees no GPU here. Use device 'cpu' or 'auto'.")
-    return name
 
 
 def _versions(condition: Condition | None) -> dict[str, str]:

@@ -10,12 +10,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from audiogram.errors import AudiogramError, InputError, WorkError, unknown_name
+from audiogram.errors import AudiogramError, WorkError
 
 if TYPE_CHECKING:
     from audiogram import Condition
 
-__all__ = ["chosen_device", "quiet_generators", "quiet_transformers", "told_full_disk", "versions"]
+__all__ = ["quiet_generators", "quiet_transformers", "told_full_disk", "versions"]
 
 
 @contextlib.contextmanager
@@ -69,19 +69,6 @@ def quiet_transformers() -> Iterator[None]:
         theirs.set_verbosity(level)
         if bars:
             theirs.enable_progress_bar()
-
-
-def chosen_device(name: str) -> str:
-    """Resolve "auto"; refuse a device that is not there."""
-    import torch
-
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if name != "cpu" and not name.startswith("cuda"):
-        raise unknown_name("device", name, ("auto", "cpu", "cuda"))
-    if name.startswith("cuda") and not torch.cuda.is_available():
-        raise InputError(f"device {name!r} was asked for, but torch sees no GPU here. Use device 'cpu' or 'auto'.")
-    return name
 
 
 def versions(hearing: Condition | None) -> dict[str, str]:

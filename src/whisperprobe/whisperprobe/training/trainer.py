@@ -13,16 +13,11 @@ from typing import TYPE_CHECKING, Any
 from audiogram.console import check_stop, stop_on_signals
 from audiogram.errors import InputError, unknown_name
 from audiogram.listening import as_condition
+from whisperprobe.devices import chosen_device
 from whisperprobe.training.augment import Augmentation
 from whisperprobe.training.options import check_numbers
 from whisperprobe.training.records import RunFolder, last_sealed_checkpoint, model_card
-from whisperprobe.training.surroundings import (
-    chosen_device,
-    quiet_generators,
-    quiet_transformers,
-    told_full_disk,
-    versions,
-)
+from whisperprobe.training.surroundings import quiet_generators, quiet_transformers, told_full_disk, versions
 
 if TYPE_CHECKING:
     from audiogram import Condition
