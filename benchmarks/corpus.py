@@ -7,9 +7,9 @@
 The clips are 40 of speech-like sound, 4 to 5 s, MP3 at 48 kHz, under many names (hard links). The bound is decoding
 (soundfile), resampling (soxr), encoding (three times FLAC of 24 bits, of the sound that comes out) and Parquet, with
 nothing around them, on the same clips, in as many processes. The plain script is `reference/plain_mask.py`. The ways
-take turns; ratios are of one turn, and what is printed are the median over turns and the quartiles. One process uses
-more than one core, the bound just one: what is comparable per core is CPU time, also where others use the machine. Memory is the resident set, summed over the process and its workers;
-pages that they share count in each.
+take turns; ratios are of one turn, and what is printed are the median over turns and the quartiles. One process of ours
+uses more than one core, the bound just one: what is comparable per core is CPU time, also where others use the machine.
+Memory is the resident set, summed over the process and its workers; pages that they share count in each.
 """
 
 from __future__ import annotations
@@ -67,17 +67,16 @@ def linked(clips: Sequence[Path], folder: Path, count: int) -> Path:
     return folder
 
 
-def masked_steps(clips: Sequence[Path]) -> dict[str, list[np.ndarray]]:
-    """What is encoded: every clip through the conditions, in steps of 24 bits at the top of 32."""
-    steps = {}
+def masked(clips: Sequence[Path]) -> dict[str, np.ndarray]:
+    """What is encoded: every clip through the conditions."""
+    heard = {}
     for clip in clips:
         x = audiogram.resample(*audiogram.sound.read(clip), RATE)
-        heard = audiogram.apply_conditions(x, RATE, NAMES)
-        steps[clip.name] = [np.clip(np.rint(y * 2.0**23), -(2**23), 2**23 - 1).astype(np.int32) << 8 for y in heard]
-    return steps
+        heard[clip.name] = audiogram.apply_conditions(x, RATE, NAMES)
+    return heard
 
 
-def bound(corpus: Path, out: Path, steps: dict[str, list[np.ndarray]], share: slice = slice(None)) -> None:
+def bound(corpus: Path, out: Path, heard: dict[str, np.ndarray], share: slice = slice(None)) -> None:
     """Decode, resample, encode, Parquet, and nothing else."""
     kind = pa.schema([("id", pa.string()), ("audio", pa.struct([("bytes", pa.binary()), ("path", pa.string())]))])
     files = [out / f"{name}-{share.start}.parquet" for name in NAMES]
@@ -91,10 +90,10 @@ def bound(corpus: Path, out: Path, steps: dict[str, list[np.ndarray]], share: sl
         for number, clip in enumerate(clips[start : start + 64], start):
             x, rate = soundfile.read(clip, dtype="float32")
             soxr.resample(x, rate, RATE, quality="HQ")
-            known = steps[f"{((share.start or 0) + number * (share.step or 1)) % DISTINCT:02d}.mp3"]
-            for some, encodable in zip(rows, known, strict=True):
+            known = heard[f"{((share.start or 0) + number * (share.step or 1)) % DISTINCT:02d}.mp3"]
+            for some, y in zip(rows, known, strict=True):
                 buffer = io.BytesIO()
-                soundfile.write(buffer, encodable, RATE, format="FLAC", subtype="PCM_24")
+                soundfile.write(buffer, y, RATE, format="FLAC", subtype="PCM_24")
                 some.append({"id": clip.stem, "audio": {"bytes": buffer.getvalue(), "path": f"{clip.stem}.flac"}})
         for writer, some in zip(writers, rows, strict=True):
             writer.write_table(pa.Table.from_pylist(some, schema=kind))
@@ -102,17 +101,17 @@ def bound(corpus: Path, out: Path, steps: dict[str, list[np.ndarray]], share: sl
         writer.close()
 
 
-_steps: dict[str, list[np.ndarray]] = {}
+_heard: dict[str, np.ndarray] = {}
 
 
 def _prepare(clips: Sequence[Path]) -> None:
-    _steps.update(masked_steps(clips))
+    _heard.update(masked(clips))
 
 
 def _bound_share(task: tuple[Path, Path, int, int]) -> float:
     corpus, out, index, of = task
     start = time.process_time()
-    bound(corpus, out, _steps, slice(index, None, of))
+    bound(corpus, out, _heard, slice(index, None, of))
     return time.process_time() - start
 
 
@@ -141,11 +140,11 @@ def in_one_process(clips: Sequence[Path], scratch: Path, turns: int, count: int)
     """Table of the speed of one core."""
     from reference import plain_mask
 
-    corpus, steps, few = linked(clips, scratch / "one", count), masked_steps(clips), 20
+    corpus, heard, few = linked(clips, scratch / "one", count), masked(clips), 20
     out = scratch / "out"
     ways = {
         "ours": lambda: audiogram.mask_corpus(corpus, out / "ours"),
-        "bound": lambda: bound(corpus, out, steps),
+        "bound": lambda: bound(corpus, out, heard),
         "plain": lambda: plain_mask.mask(sorted(corpus.iterdir())[:few], out),
     }
     found: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}

@@ -210,7 +210,13 @@ class _PartJob:
             deadly = find_deadly(reader, len(part)) if died else {}
             ids: list[str] = []
             with writing(part, self.outs, self.schemas) as writer:
-                self.work(part, self._clips(reader, deadly, ids), writer)
+                try:
+                    self.work(part, self._clips(reader, deadly, ids), writer)
+                except MemoryError as error:
+                    raise WorkError(
+                        f"out of memory in part {part.stem}; use fewer --workers, or smaller batches, and start the "
+                        "same command again: finished parts stay and are not redone."
+                    ) from error
                 if len(ids) != len(part):
                     raise WorkError(f"part {part.stem}: {len(ids)} of {len(part)} clips were read.")
                 if writer.failed:
