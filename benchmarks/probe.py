@@ -21,10 +21,13 @@ with windows of 30 s the encoder takes so much of both that no batched probe on 
 
 from __future__ import annotations
 
+import os
+
+os.environ.setdefault("GOMP_SPINCOUNT", "3000")  # as the command line has it: threads that spin idle slow all down
+
 import argparse
 import contextlib
 import datetime as dt
-import os
 import platform
 import shutil
 import statistics

@@ -13,13 +13,13 @@ from whisperprobe import measures
 from whisperprobe.probing.decode import Suppression, at_least_float32
 from whisperprobe.probing.vocabulary import KINDS, Vocabulary
 
-__all__ = ["CHUNK_BYTES", "Head", "chunks", "group_logits", "logits_of"]
+__all__ = ["CHUNK_BYTES", "Head", "group_logits", "logits_of", "pieces"]
 
 CHUNK_BYTES = {"cpu": 1 << 25, "cuda": 1 << 29}
 """Size of one product of states and embedding, which is read once for each."""
 
-PIECE_BYTES = {"cpu": 1 << 20, "cuda": 1 << 29}
-"""Size of what is measured at once: many passes go over it, on a CPU within a core's cache."""
+PIECE_BYTES = {"cpu": 1 << 21, "cuda": 1 << 29}
+"""Size of what is measured at once: many passes go over it, on a CPU within the cache of each core that works."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,12 +112,17 @@ def group_logits(z: torch.Tensor, head: Head) -> torch.Tensor:
     return torch.cat(blocks, dim=1)
 
 
-def chunks(n: int, embedding: torch.Tensor, sizes: Mapping[str, int] = CHUNK_BYTES) -> Iterator[tuple[int, int]]:
-    """Yield (start, stop) over n rows of logits, each chunk within the device's buffer size."""
-    budget = sizes.get(embedding.device.type, sizes["cpu"])
-    step = max(1, budget // (embedding.shape[0] * embedding.element_size()))
+def _cut(n: int, embedding: torch.Tensor, sizes: Mapping[str, int], times: int = 1) -> Iterator[tuple[int, int]]:
+    """Yield (start, stop) over n rows of logits, as many at once as the device's size holds."""
+    size = times * sizes.get(embedding.device.type, sizes["cpu"])
+    step = max(1, size // (embedding.shape[0] * embedding.element_size()))
     for start in range(0, n, step):
         yield start, min(start + step, n)
+
+
+def pieces(n: int, embedding: torch.Tensor) -> Iterator[tuple[int, int]]:
+    """Yield (start, stop) over n rows of logits: what is measured at once."""
+    return _cut(n, embedding, PIECE_BYTES, torch.get_num_threads() if embedding.device.type == "cpu" else 1)
 
 
 def logits_of(h: torch.Tensor, head: Head) -> Iterator[tuple[int, int, torch.Tensor]]:
@@ -130,7 +135,7 @@ def logits_of(h: torch.Tensor, head: Head) -> Iterator[tuple[int, int, torch.Ten
     head : Head
         Output side of the model.
     """
-    for first, last in chunks(len(h), head.embedding):
+    for first, last in _cut(len(h), head.embedding, CHUNK_BYTES):
         z = h[first:last] @ head.embedding.T
-        for start, stop in chunks(last - first, head.embedding, PIECE_BYTES):
+        for start, stop in pieces(last - first, head.embedding):
             yield first + start, first + stop, z[start:stop]

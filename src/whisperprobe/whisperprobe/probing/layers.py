@@ -21,7 +21,7 @@ import torch
 from audiogram.errors import InputError
 from whisperprobe import measures
 from whisperprobe.probing.decode import at_least_float32
-from whisperprobe.probing.head import PIECE_BYTES, Head, chunks, logits_of
+from whisperprobe.probing.head import Head, logits_of, pieces
 from whisperprobe.probing.packing import Rows
 from whisperprobe.probing.score import Scores
 
@@ -137,7 +137,7 @@ def layer_columns(
             low, high = np.searchsorted(rows.state[order], [start, stop])
             log_norm = measures.log_normaliser(z)
             entropy = measures.entropy(z, log_norm)
-            for a, b in chunks(high - low, head.embedding, PIECE_BYTES):
+            for a, b in pieces(high - low, head.embedding):
                 own = order[low + a : low + b]
                 at = torch.from_numpy(rows.state[own] - start).to(z.device)
                 token = torch.from_numpy(rows.token_id[own]).to(z.device)

@@ -15,7 +15,7 @@ import torch
 
 from whisperprobe import measures
 from whisperprobe.probing.decode import at_least_float32
-from whisperprobe.probing.head import PIECE_BYTES, Head, chunks, group_logits, logits_of
+from whisperprobe.probing.head import Head, group_logits, logits_of, pieces
 from whisperprobe.probing.packing import Packed
 
 __all__ = ["Scores", "Targets", "hidden_states", "score"]
@@ -183,7 +183,7 @@ class _Lookup:
         device = head.embedding.device
         at = torch.from_numpy(self._state[low:high] - start).to(device)
         token = torch.from_numpy(self._token[low:high]).to(device)
-        for a, b in chunks(len(at), head.embedding, PIECE_BYTES):
+        for a, b in pieces(len(at), head.embedding):
             yield at[a:b], token[a:b]
 
     def note(self, **values: torch.Tensor) -> None:
