@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from audiogram import list_filters
+from audiogram import list_filters, preset
 from audiogram.errors import InputError
 from audiogram.filters import conformance
 from audiogram.filters.attenuation import Attenuation
+from audiogram.filters.base import DifferentiableFilter
 from audiogram.filters.threshold_noise import ThresholdNoise
 from audiogram.random_streams import row_keys
 
@@ -156,6 +157,17 @@ class WithoutModule:
 def test_the_suite_finds_what_is_wrong(filter, check):
     with pytest.raises((AssertionError, InputError)):
         check(filter)
+
+
+def test_a_filter_that_lacks_a_method_says_which():
+    class Half(DifferentiableFilter):
+        linear, level_dependent, adds_noise = True, False, False
+
+    made = Half(preset("hfloss"), sample_rate=16_000)
+    with pytest.raises(NotImplementedError, match=r"Half needs a method on_array\(rows, ears\)"):
+        made(np.ones(100))
+    with pytest.raises(NotImplementedError, match=r"Half needs a method on_tensor\(rows, thresholds\)"):
+        made(torch.ones(100))
 
 
 def test_a_filter_without_a_module_conforms():

@@ -234,6 +234,7 @@ def test_other_options_are_refused(speech: Path, masked: dict[str, Path]) -> Non
         ({"max_failures": 5}, "share between 0 and 1"),
         ({"max_seconds": 0}, "--max-seconds"),
         ({"out_base": ""}, "out_base is empty"),
+        ({"conditions": "hfloss"}, "conditions is a list, got 'hfloss'"),
         ({"shard": "3/2"}, "shard 3/2"),
     ],
 )

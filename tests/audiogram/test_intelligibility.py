@@ -221,6 +221,7 @@ def test_bone_conduction_is_scaled_too():
         (Audiogram(OCTAVES, [50] * 6, no_response=[500]), preset("hfloss"), "pta4", "is a bound"),
         (preset("hfloss"), Audiogram(OCTAVES, [50] * 6, no_response=[8000]), "sii", "SII is a bound"),
         (Audiogram([500], [50]), preset("hfloss"), "pta4", "no threshold at 1000"),
+        ("hfloss", preset("lfloss"), "pta4", r"got str; preset\(name\)"),
     ],
 )
 def test_what_cannot_be_matched(ear, other, measure, words):

@@ -201,7 +201,7 @@ def test_codes_of_surveys():
     [
         ({"AC_R_1k": ["loud", 1]}, {}, r"row 0, column 'AC_R_1k': 'loud' is no threshold"),
         ({"AC_R_1k": [True, 1]}, {}, "True is no threshold"),
-        ({}, {"no_response_at": None}, r"column 'AC_R_1k': no response, but at which level\? Give no_response_at"),
+        ({}, {"no_response_at": None}, r"column 'AC_R_1k': no response, but at which level\? .* no_response_at="),
         ({}, {"no_response_at": {250: 100}}, r"air, 1000 Hz"),
         ({"AC_R_1k": [666, 1]}, {}, "row 0: threshold 666 dB HL is outside"),
         ({"AC_R_1000": [1, 1]}, {}, "right ear, air conduction, 1000 Hz is given twice for 007"),
@@ -225,6 +225,11 @@ def test_clinic_tables_refused(changes, arguments, said):
     given = {"pattern": PATTERN, "id": "patient", "date": "visit", "no_response_at": 120} | arguments
     with pytest.raises(InputError, match=said):
         from_table(CLINIC.assign(**changes), **given)
+
+
+def test_a_path_is_no_table():
+    with pytest.raises(InputError, match=r"got str; pandas.read_csv\(path, dtype=str\)"):
+        from_table("clinic.csv", pattern=PATTERN)
 
 
 def test_two_columns_of_one_name():
@@ -266,6 +271,8 @@ def test_long_tables_refused():
         ("≥ 110", Cell(110, no_response=True)),
         (">=110", Cell(110, no_response=True)),
         ("110+", Cell(110, no_response=True)),
+        ("22,5", Cell(22.5)),
+        (">102,5", Cell(102.5, no_response=True)),
         ("110NR", Cell(110, no_response=True)),
         ("NR@110", Cell(110, no_response=True)),
         ("nr 110", Cell(110, no_response=True)),

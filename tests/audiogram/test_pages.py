@@ -10,6 +10,7 @@ import inspect
 import io
 import re
 import shlex
+import tomllib
 import warnings
 from pathlib import Path
 
@@ -125,8 +126,10 @@ def test_the_table_of_flags_is_that_of_the_filters():
     assert all(f"`{name}`" in text.split("linear")[0] for name in OWN), "say when to choose it"
 
 
-def test_the_plugin_of_the_page_goes_by_the_right_group():
-    assert f'[project.entry-points."{GROUP}"]' in blocks(FILTERS, "toml")[0]
+def test_the_files_of_the_page_are_a_condition_and_a_plugin():
+    condition, distribution = (tomllib.loads(block) for block in blocks(FILTERS, "toml"))
+    assert distribution["project"]["entry-points"] == {GROUP: {"muffled": "my_package.muffled:Muffled"}}
+    assert ag.Condition.from_dict(condition | {"name": "x", "audiogram": "hfloss"}).filter == "msbg"
 
 
 def test_every_field_of_an_audiogram_is_described():

@@ -1,5 +1,7 @@
 """Figures: what the artists hold, not pixels."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
@@ -244,3 +246,23 @@ def test_the_speech_levels_are_the_standard_s():
 def test_a_condition_with_level_is_measured_at_its_filter_alone():
     loud = Condition("loud", Audiogram([1000], [20]), level={"speech_dbspl": 90, "full_scale_dbspl": 100})
     assert measured_gain(loud, [1000]) == pytest.approx([-20])
+
+
+def test_listeners_are_told_apart_by_their_ids():
+    ear = Audiogram([500, 1000], [10, 20])
+    assert list(points(plot_audiogram([Listener(right=ear, id="p01"), Listener(right=ear, id="p02")]))) == [
+        "p01 right, air",
+        "p02 right, air",
+    ]
+    assert list(points(plot_audiogram(Listener(right=ear, id="p01")))) == ["right, air"]
+
+
+@pytest.mark.parametrize(("inches", "labelled"), [(2.5, False), (3.5, False), (6.4, True)])
+def test_labels_of_frequencies_do_not_run_into_one_another(inches, labelled):
+    figure = Figure(figsize=(inches, inches), dpi=100)
+    ax = plot_audiogram(preset("hfloss"), figure.add_subplot())
+    figure.canvas.draw()
+    labels = [*ax.get_xticklabels(), *ax.get_xticklabels(minor=True)]
+    boxes = sorted((text.get_window_extent() for text in labels if text.get_text()), key=lambda box: box.x0)
+    assert all(left.x1 < right.x0 for left, right in pairwise(boxes))
+    assert len(boxes) == (11 if labelled else 7)

@@ -42,6 +42,18 @@ def test_encoding_is_deterministic_and_write_is_encode(clip, tmp_path):
     assert os.listdir(tmp_path) == ["a.flac"]
 
 
+@pytest.mark.parametrize(("name", "format"), [("a.wav", "wav"), ("A.WAV", "wav"), ("a.flac", "flac24")])
+def test_the_name_of_a_file_decides_its_format(clip, tmp_path, name, format):
+    sound.write(tmp_path / name, clip, 8000)
+    assert (tmp_path / name).read_bytes() == sound.encode(clip, 8000, format)
+
+
+def test_a_name_of_no_format_is_refused(clip, tmp_path):
+    with pytest.raises(InputError, match=r"'a.mp3'; name it .flac or .wav"):
+        sound.write(tmp_path / "a.mp3", clip, 8000)
+    assert not os.listdir(tmp_path)
+
+
 def test_channels_are_averaged(tmp_path):
     stereo = np.stack([np.full(100, 0.5), np.full(100, -0.25)], axis=1)
     soundfile.write(tmp_path / "s.wav", stereo, 16_000)

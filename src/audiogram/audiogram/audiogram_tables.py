@@ -159,6 +159,11 @@ def from_table(
     >>> listener.right.thresholds, listener.right.no_response, listener.left
     ((35.0, 110.0), (4000.0,), None)
     """
+    if not hasattr(frame, "columns"):
+        raise InputError(
+            f"a table is a pandas DataFrame, got {type(frame).__name__}; pandas.read_csv(path, dtype=str) makes one "
+            "of a CSV file, with sep=';' where semicolons are between the cells."
+        )
     if len(set(frame.columns)) < len(frame.columns):
         raise InputError(f"the table has two columns of one name; there are {_listed(frame.columns)}.")
     meanings = dict(codes or {})

@@ -67,12 +67,15 @@ def _presets(log_level: LogLevel = "info", quiet: Quiet = False, debug: Debug = 
 
     With each: average (PTA4: 500, 1000, 2000, 4000 Hz), WHO grade, and speech intelligibility index (SII, 0 to 1) for
     speech at 65 dB SPL in quiet. lfloss and hfloss are losses at low and at high frequencies, normal is 10 dB HL
-    throughout; bisgaard-n1 to -n7 and -s1 to -s3 are standard losses, flat or sloping and steep. A name stands wherever
-    an audiogram is asked for; `audiogram show NAME` prints its thresholds.
+    throughout; bisgaard-n1 to -n7 and -s1 to -s3 are standard losses, flat or sloping and steep. Not listed, by age and
+    sex, are iso7029-male-70 and the like (the median), with a percentile iso7029-female-60-p90. A name stands wherever
+    an audiogram is asked for.
 
     \b
-    Example:
+    Examples:
       audiogram presets
+      audiogram show bisgaard-n3
+      audiogram show iso7029-male-70-p90
     """
     configure(log_level=log_level, quiet=quiet, debug=debug)
     from audiogram.standard_audiograms import preset, presets

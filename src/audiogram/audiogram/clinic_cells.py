@@ -43,7 +43,7 @@ _EARS: dict[Side, tuple[str, ...]] = {
 }
 _CONDUCTIONS: dict[Conduction, tuple[str, ...]] = {"air": ("", "a", "ac", "air"), "bone": ("b", "bc", "bone")}
 _ROLES: tuple[Role, ...] = ("threshold", "masked threshold", "masked", "no_response")
-_NUMBER = r"([+-]?\d+(?:\.\d+)?)"
+_NUMBER = r"([+-]?\d+(?:[.,]\d+)?)"  # 12,5 is 12.5; no threshold has thousands
 _WRITTEN = re.compile(rf"{_NUMBER}\s*(?:db)?\s*(?:hl)?\s*(m?)")
 _BEYOND = re.compile(
     rf"(?:(?:>=|≥|>)\s*{_NUMBER}|{_NUMBER}\s*\+|{_NUMBER}\s*(?:nr|n\.r\.)|(?:nr|n\.r\.)\s*@?\s*{_NUMBER})"
@@ -129,8 +129,9 @@ def threshold_of(value: Any, column: Column, limits: Limits | None, codes: Mappi
     Parameters
     ----------
     value : object
-        Number, text or nothing: `45`, `45 dB`, `45M` (masked); `>110`, `110+`, `110NR`, `NR110` for no response at
-        110 dB HL; `NR` for no response at the level in `limits`; empty, `NT`, `DNT`, `CNT`, `NA`, `-` for not measured.
+        Number, text or nothing: `45`, `22,5`, `45 dB`, `45M` (masked); `>110`, `110+`, `110NR`, `NR110` for no
+        response at 110 dB HL; `NR` for no response at the level in `limits`; empty, `NT`, `DNT`, `CNT`, `NA`, `-` for
+        not measured.
     column : Column
         What the column is about.
     limits : Limits, optional
@@ -153,9 +154,9 @@ def threshold_of(value: Any, column: Column, limits: Limits | None, codes: Mappi
     if meaning == "no response" or folded in NO_RESPONSE:
         return Cell(_limit(limits, column), no_response=True)
     if (found := _WRITTEN.fullmatch(folded)) is not None:
-        return Cell(float(found[1]), masked=bool(found[2]))
+        return Cell(_level(found[1]), masked=bool(found[2]))
     if (found := _BEYOND.fullmatch(folded)) is not None:
-        return Cell(float(next(group for group in found.groups() if group)), no_response=True)
+        return Cell(_level(next(group for group in found.groups() if group)), no_response=True)
     raise InputError(
         f"{value!r} is no threshold; write a number, >110 or 110+ or NR for no response, nothing for not measured, or "
         "give codes={...}."
@@ -174,6 +175,10 @@ def flag_of(value: Any) -> bool:
     raise InputError(f"{value!r} is neither true nor false.")
 
 
+def _level(text: str) -> float:
+    return float(text.replace(",", "."))
+
+
 def _limit(limits: Limits | None, column: Column) -> float:
     level: Any = limits
     for key in (column.conduction, column.frequency):
@@ -181,8 +186,8 @@ def _limit(limits: Limits | None, column: Column) -> float:
             level = level.get(key, level if isinstance(key, str) else None)
     if level is None or isinstance(level, Mapping):
         raise InputError(
-            f"no response, but at which level? Give no_response_at the highest level presented ({column.conduction}, "
-            f"{column.frequency:g} Hz): a number, or a mapping like {{250: 105, 500: 110}}."
+            f"no response, but at which level? Give the highest level presented ({column.conduction}, "
+            f"{column.frequency:g} Hz): no_response_at=110, or by frequency no_response_at={{250: 105, 500: 110}}."
         )
     return float(level)
 

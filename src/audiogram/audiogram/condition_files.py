@@ -66,7 +66,10 @@ def named_condition(text: str) -> Condition:
     try:
         return condition(text)
     except InputError as error:
-        raise InputError(f"{error} On the command line: a .toml or .json file with a condition.") from None
+        raise InputError(
+            f"{error} On the command line: a .toml or .json file with a condition; for an audiogram of your own, one "
+            'line such as audiogram = "bisgaard-n3" or audiogram = "ear.csv" will do.'
+        ) from None
 
 
 def _start_paths_at(folder: Path, plain: dict[str, Any]) -> None:

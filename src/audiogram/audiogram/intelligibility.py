@@ -224,6 +224,8 @@ def matched(
     value = Audiogram.pta if measure == "pta4" else lambda one: sii(one, speech_level, noise)
     label = "PTA4" if measure == "pta4" else "SII"
     for one in (ear, other):
+        if not isinstance(one, Audiogram):
+            raise InputError(f"two Audiograms are matched, got {type(one).__name__}; preset(name) gives one.")
         _check_exact(one, value, label)
     largest = min([(160 if t > 0 else -40) / t for t in (*ear.thresholds, *_bone_thresholds(ear)) if t], default=0.0)
     target, low, high = value(other), value(_scaled(ear, 0.0)), value(_scaled(ear, largest))

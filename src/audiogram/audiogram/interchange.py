@@ -112,7 +112,9 @@ def read_json(path: str | Path) -> Subject | list[Subject]:
 
 
 def ears_of(value: Any) -> list[Audiogram]:
-    """All audiograms of an audiogram, a listener or a list of them; a listener's say which ear they are of.
+    """All audiograms of an audiogram, a listener or a list of them.
+
+    A listener's say which ear they are of, and bear the listener's id where they have no name.
 
     Raises
     ------
@@ -129,7 +131,7 @@ def ears_of(value: Any) -> list[Audiogram]:
     if isinstance(value, Listener):
         sides: tuple[tuple[Literal["right", "left"], Audiogram | None], ...]
         sides = (("right", value.right), ("left", value.left))
-        return [replace(ear, ear=side) for side, ear in sides if ear is not None]
+        return [replace(ear, ear=side, name=ear.name or value.id) for side, ear in sides if ear is not None]
     if isinstance(value, str) or not isinstance(value, Iterable):
         raise InputError(f"an Audiogram, a Listener or a list of them is asked for, got {type(value).__name__}.")
     return [ear for one in value for ear in ears_of(one)]

@@ -101,7 +101,7 @@ class Condition:
         if level is None and depends:
             raise InputError(
                 f"condition {self.name!r}: filter {self.filter!r} depends on level; give level, e.g. "
-                "{'speech_dbspl': 65}."
+                "{'speech_dbspl': 65} (--speech-dbspl 65)."
             )
         object.__setattr__(self, "level", None if level is None else FrozenMapping(level))
         object.__setattr__(self, "noise", None if noise is None else FrozenMapping(noise))
@@ -251,7 +251,10 @@ def as_condition(value: str | Condition) -> Condition:
         return value
     if isinstance(value, str):
         return condition(value)
-    raise InputError(f"a condition is a Condition or a name, got {type(value).__name__}.")
+    raise InputError(
+        f"a condition is a Condition or a name, got {type(value).__name__}; Condition('mine', audiogram) makes one of "
+        "an audiogram."
+    )
 
 
 def apply_conditions(

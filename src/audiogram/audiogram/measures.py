@@ -118,9 +118,10 @@ def pta(
     assert result is not None  # a threshold always has a lower bound
     if isinstance(result, AtLeast):
         unheard = [hz for hz, level in zip(wanted, levels, strict=True) if level is not None and level[0] < level[1]]
+        where = "at" if set(unheard) <= set(ear.no_response) else "next to"  # as 4 kHz for 3 kHz
         _warn(
-            f"no response at the level that stands for {_listed(unheard)} Hz: the average is {result:g} dB HL. Choose "
-            "other frequencies for an average of thresholds alone."
+            f"no response {where} {_listed(unheard)} Hz: the average is {result:g} dB HL. Choose other frequencies for "
+            "an average of thresholds alone."
         )
     return result
 

@@ -31,6 +31,7 @@ _DASHES = ("-", "--", "-.", ":")
 _OCTAVES = (125, 250, 500, 1000, 2000, 4000, 8000)
 _HALF_OCTAVES = (750, 1500, 3000, 6000)
 _SIZE = 9.0  # of an air-conduction symbol, in points
+_ROOMY = 50.0  # points per octave from which there is room for the labels of half octaves
 
 
 class _Symbols(NamedTuple):
@@ -61,6 +62,7 @@ def plot_audiogram(
     Hearing level downwards from -10 to 120 dB HL, one octave as wide as 20 dB is high, the symbols of ASHA [1]_: right
     ear red O, masked triangle; left ear blue X, masked square; bone conduction < and >, masked [ and ]; an arrow
     downwards where there was no response, and no line to there. Ears whose side is not known are drawn as dots.
+    Several listeners are told apart by their ids. In narrow axes half octaves have no labels.
 
     Parameters
     ----------
@@ -127,7 +129,7 @@ def plot_audiogram(
 
 def _chart(ax: Axes, ears: list[Audiogram]) -> None:
     """Axes, ticks and grid of the clinical form."""
-    from matplotlib.ticker import FixedLocator, NullLocator
+    from matplotlib.ticker import FixedLocator, NullFormatter, NullLocator
 
     every = [one for ear in ears for one in (ear, ear.bone) if one is not None]
     low, high = min(one.frequencies[0] for one in every), max(one.frequencies[-1] for one in every)
@@ -142,7 +144,10 @@ def _chart(ax: Axes, ears: list[Audiogram]) -> None:
     ax.xaxis.set_major_formatter(lambda f, _: f"{f:g}")
     ax.xaxis.set_minor_locator(FixedLocator([float(f) for f in _HALF_OCTAVES]))
     ax.xaxis.set_minor_formatter(lambda f, _: f"{f:g}")
-    ax.tick_params(axis="x", which="minor", labelsize=7, labelcolor="0.4", length=2, pad=2)
+    ax.tick_params(axis="x", which="minor", labelsize=6, labelcolor="0.4", length=2, pad=2)
+    if (octave := _octave_width(ax)) < _ROOMY:  # labels would run into one another
+        ax.xaxis.set_minor_formatter(NullFormatter())
+        ax.tick_params(axis="x", which="major", labelsize=max(5.0, octave / 3.5))
     ax.tick_params(axis="x", top=True, labeltop=True, bottom=False, labelbottom=False, which="both")
     ax.xaxis.set_label_position("top")
     ax.yaxis.set_major_locator(FixedLocator(list(range(bottom, top + 1, 10))))
@@ -153,6 +158,14 @@ def _chart(ax: Axes, ears: list[Audiogram]) -> None:
     ax.grid(which="minor", axis="x", color="0.85", linewidth=0.7, linestyle=(0, (2, 3)))
     ax.axhline(0, color="0.45", linewidth=1.0, zorder=1.5)
     ax.set_axisbelow(True)
+
+
+def _octave_width(ax: Axes) -> float:
+    """Width of an octave in points, as wide as 20 dB are high; before a layout, which changes it little."""
+    box = ax.get_window_extent()
+    (low, high), (bottom, top) = ax.get_xlim(), ax.get_ylim()
+    wide, tall = box.width / math.log2(high / low), box.height / (abs(top - bottom) / 20)
+    return float(min(wide, tall) * 72 / ax.figure.dpi)
 
 
 def _ear(ax: Axes, ear: Audiogram, symbols: _Symbols, dashes: str, label: str) -> None:

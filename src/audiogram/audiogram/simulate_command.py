@@ -42,9 +42,12 @@ def simulate(
         ),
     ] = "none",
     full_scale: Annotated[
-        float | None, typer.Option("--full-scale-dbspl", help="dB SPL of a signal whose RMS is 1.")
+        float | None,
+        typer.Option("--full-scale-dbspl", help="Level in dB SPL of a signal whose RMS is 1."),
     ] = None,
-    speech_level: Annotated[float | None, typer.Option("--speech-dbspl", help="Level of the speech in dB SPL.")] = None,
+    speech_level: Annotated[
+        float | None, typer.Option("--speech-dbspl", help="Level in dB SPL at which the speech in IN is heard.")
+    ] = None,
     noise: Annotated[
         str | None,
         typer.Option(
@@ -70,11 +73,12 @@ def simulate(
 
     \b
     Examples:
-      audiogram simulate speech.wav heard.flac --condition hfloss
-      audiogram simulate speech.wav heard.flac --audiogram 500:20,4000:70 --filter attenuation --option n_fft=1024
-      audiogram simulate speech.wav heard.flac --audiogram hfloss --noise speech-shaped --snr-db 5 --normalise peak
-      audiogram simulate speech.wav heard.flac --audiogram ear.csv --filter threshold_noise --speech-dbspl 65
-      audiogram simulate speech.wav heard.flac --condition mine.toml
+      audiogram simulate in.wav out.flac --condition hfloss
+      audiogram simulate in.wav out.flac --audiogram 500:20,4000:70 --filter attenuation --option n_fft=1024
+      audiogram simulate in.wav out.flac --audiogram hfloss --noise speech-shaped --snr-db 5 --normalise peak
+      audiogram simulate in.wav out.flac --audiogram bisgaard-n3 --filter msbg --speech-dbspl 65
+      audiogram simulate in.wav out.flac --audiogram ear.csv --filter threshold_noise --speech-dbspl 65 --normalise peak
+      audiogram simulate in.wav out.flac --condition mine.toml
     """
     configure(log_level=log_level, quiet=quiet, debug=debug)
     from audiogram import sound
@@ -102,7 +106,7 @@ def simulate(
             noise=_parsed_noise(noise, snr, seed),
             normalise=normalise,  # type: ignore[arg-type]  # checked by Condition
         )
-    chosen_format = format or _format_of(target)
+    chosen_format = format or sound.format_of(target)
     x, rate = sound.read(source, max_seconds=max_seconds)
     if sample_rate is not None:
         x, rate = sound.resample(x, rate, sample_rate), sample_rate
@@ -123,13 +127,6 @@ def _warn_if_faint(heard: np.ndarray[Any, np.dtype[Any]]) -> None:
             AudiogramWarning,
             stacklevel=2,
         )
-
-
-def _format_of(target: Path) -> str:
-    formats = {".flac": "flac24", ".wav": "wav"}
-    if target.suffix.lower() not in formats:
-        raise InputError(f"no sound format is known for {target.name!r}; name it .flac or .wav, or give --format.")
-    return formats[target.suffix.lower()]
 
 
 def _parsed_options(pairs: list[str]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from audiogram.errors import InputError, WorkError, unknown_name
 
-__all__ = ["FORMATS", "encode", "read", "resample", "write"]
+__all__ = ["FORMATS", "encode", "format_of", "read", "resample", "write"]
 
 FORMATS = ("flac24", "flac16", "wav", "wav32f")
 """Formats that `write` and `encode` know: 24- and 16-bit FLAC, 16-bit WAV, 32-bit float WAV."""
@@ -25,6 +25,7 @@ _CONTAINERS = {
     "wav": ("WAV", "PCM_16", 16),
     "wav32f": ("WAV", "FLOAT", 0),
 }
+_BY_SUFFIX = {".flac": "flac24", ".wav": "wav"}
 _BLOCK = 1 << 20  # samples per read, over all channels: memory follows what is there, not what a header promises
 _FULL_SCALE_TOLERANCE = 1e-6  # rounding of a peak-normalised clip, far below one 16-bit step
 
@@ -161,7 +162,7 @@ def encode(x: npt.ArrayLike, rate: int, format: str = "flac24") -> bytes:
         if peak > 1 + _FULL_SCALE_TOLERANCE:
             raise InputError(
                 f"the samples peak at {peak:.6g}, above full scale 1, and {format} would clip them; "
-                "normalise (normalise='peak') or write wav32f."
+                "normalise (normalise='peak', --normalise peak), or write wav32f, which keeps them."
             )
         # libsndfile scales floats by 2**(bits-1) - 1 on writing and divides by 2**(bits-1) on reading: not the
         # identity. Integers at the top of an int32 pass it unchanged.
@@ -182,17 +183,27 @@ def encode(x: npt.ArrayLike, rate: int, format: str = "flac24") -> bytes:
     return buffer.getvalue()
 
 
-def write(path: str | os.PathLike[str], x: npt.ArrayLike, rate: int, format: str = "flac24") -> None:
-    """Write mono sound to a file, whole or not at all; parameters and errors as in `encode`.
+def format_of(path: str | os.PathLike[str]) -> str:
+    """Format that the name of a file means: `flac24` for .flac, `wav` for .wav; `InputError` for others."""
+    name = Path(path).name
+    if (found := _BY_SUFFIX.get(Path(path).suffix.lower())) is None:
+        raise InputError(f"no sound format is known for {name!r}; name it .flac or .wav, or give the format.")
+    return found
+
+
+def write(path: str | os.PathLike[str], x: npt.ArrayLike, rate: int, format: str | None = None) -> None:
+    """Write mono sound to a file, whole or not at all; `x`, `rate` and `format` as in `encode`.
+
+    Without a `format`, the name decides: 24-bit FLAC for .flac, 16-bit WAV for .wav.
 
     Raises
     ------
     InputError
-        As in `encode`.
+        As in `encode`, and without a `format` for other names.
     WorkError
         Where the file cannot be written.
     """
-    content = encode(x, rate, format)
+    content = encode(x, rate, format_of(path) if format is None else format)
     target = Path(path)
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     try:

@@ -181,6 +181,8 @@ def mask_job(
     if not max_seconds > 0:
         raise InputError(f"--max-seconds {max_seconds}: above 0.")
     sound.encode(np.zeros(16, np.float32), sample_rate, format)  # refuses a wrong format or rate before any work
+    if isinstance(conditions, str | listening.Condition):
+        raise InputError(f"conditions is a list, got {conditions!r}; put it in brackets.")
     chosen = [listening.as_condition(c) for c in (conditions or listening.conditions())]
     _check_names(chosen)
     if out_base is not None and not str(out_base).strip():

@@ -66,7 +66,7 @@ class DifferentiableFilter:
         ndarray
             Shape and dtype of `rows`.
         """
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} needs a method on_array(rows, ears).")
 
     def on_tensor(self, rows: torch.Tensor, thresholds: torch.Tensor) -> torch.Tensor:
         """Filter rows with given thresholds, differentiable in both.
@@ -83,7 +83,7 @@ class DifferentiableFilter:
         Tensor
             Shape, dtype and device of `rows`.
         """
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} needs a method on_tensor(rows, thresholds).")
 
     @cached_property
     def threshold_frequencies(self) -> npt.NDArray[np.float64]:

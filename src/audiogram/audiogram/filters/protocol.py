@@ -115,7 +115,8 @@ def as_ears(ears: Audiogram | Sequence[Audiogram]) -> tuple[Audiogram, ...]:
         ears = (ears,)
     if isinstance(ears, str) or not isinstance(ears, Sequence):
         raise InputError(
-            f"a filter is made from an Audiogram or a list of them, got {type(ears).__name__}; preset(name) gives one."
+            f"a filter is made from an Audiogram or a list of them, got {type(ears).__name__}; preset(name) gives one, "
+            "listener.left or listener.right is one."
         )
     result = tuple(ears)
     if not result or not all(isinstance(ear, Audiogram) for ear in result):
