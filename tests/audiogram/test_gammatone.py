@@ -15,6 +15,7 @@ from audiogram.kernels import gammatone_torch
 from audiogram.kernels.gammatone import ENVELOPE_DB, channels, composite, equaliser, responses
 from audiogram.kernels.gammatone_gain import Expansion, expand
 from audiogram.kernels.gammatone_smoothing import layout, smoothing
+from audiogram.kernels.threads import in_row_blocks
 from audiogram.scales import erb_bandwidth, erb_number
 
 BANKS = ("mild", "moderate", "severe")
@@ -214,6 +215,13 @@ def test_threads_do_not_show(monkeypatch):
     monkeypatch.setenv("AUDIOGRAM_THREADS", "2")
     monkeypatch.setattr("audiogram.kernels.threads._threads", None)
     np.testing.assert_array_equal(expand(x, [rule], [np.arange(5)], bank, equaliser(bank, True)), wanted)
+
+
+def test_threads_within_threads_do_not_wait_for_each_other(monkeypatch):
+    monkeypatch.setattr("audiogram.kernels.threads._threads", 2)
+    done = []
+    in_row_blocks(lambda *outer: in_row_blocks(lambda *inner: done.append((outer, inner)), 3), 4)
+    assert sorted(done) == [((0, 2), (0, 3)), ((2, 4), (0, 3))]
 
 
 def test_channels_at_once_do_not_show(monkeypatch):

@@ -10,7 +10,9 @@ from audiogram import Audiogram, Condition, get_filter, preset
 from audiogram.errors import InputError
 from audiogram.filters.severity import severity_of, severity_of_average
 from audiogram.filters.smearing import BROADENING, Smearing
+from audiogram.kernels.smearing import _smear
 from audiogram.kernels.smearing_frames import frame_of, smearing_matrix
+from audiogram.kernels.smearing_lanes import smear_in_lanes
 from audiogram.kernels.torch_smearing import smear as torch_smear
 
 RATE = 16_000
@@ -256,3 +258,13 @@ def test_tensors_are_new_and_thresholds_have_a_gradient_of_0(name):
     module = one.module(trainable=True)
     module(x).square().sum().backward()
     assert not module.thresholds.grad.any()
+
+
+@pytest.mark.parametrize(("dtype", "limit"), [(np.float64, 1e-12), (np.float32, 1e-6)])
+@pytest.mark.parametrize("samples", [1, 64, 65, 3000, 20_000])
+def test_frames_in_lanes_and_any_frames_are_smeared_alike(samples, dtype, limit):
+    frame = frame_of(44_100)
+    matrix = smearing_matrix(frame, 44_100 / (2 * frame), 2.4, 1.6).astype(dtype)
+    x = noise(2, samples).astype(dtype)
+    wanted = _smear(x, matrix, frame)
+    np.testing.assert_allclose(smear_in_lanes(x, matrix, frame), wanted, atol=limit * np.abs(wanted).max(), rtol=0)

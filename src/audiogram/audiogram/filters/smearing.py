@@ -148,7 +148,9 @@ def smear_array(
     for pair in sorted(set(factors) - {(1.0, 1.0)}):
         mine = [i for i, one in enumerate(factors) if one == pair]
         matrix = smearing_matrix(frame, sample_rate / (2 * frame), *pair).astype(precision, copy=False)
-        out[mine] = smear(rows if len(mine) == len(rows) else rows[mine], matrix, frame)
+        if len(mine) == len(rows):
+            return smear(rows, matrix, frame)
+        out[mine] = smear(rows[mine], matrix, frame)
     return out
 
 

@@ -53,8 +53,8 @@ class Smoother:
     y is the sum of `pole**abs(n - m) * e[m]` over all m.
     """
 
-    pole: npt.NDArray[np.complex128]
-    weight: npt.NDArray[np.complex128]
+    pole: Array
+    weight: Array
     direct: Array
 
     def ahead(self, nepers: float) -> int:

@@ -1,8 +1,9 @@
 """Spectral smearing on NumPy arrays: short-time power spectra times a matrix, phases kept, overlap-add.
 
-Frames go in blocks through SciPy's FFT and one matrix product each; no loop over frames runs in Python. The transforms
-are in double precision whatever the sound: single precision rounds every bin to 1e-7 of the strongest, and weak bins,
-whose phases carry what is smeared into them, would have random ones. For powers and their product it suffices.
+Frames go in blocks through SciPy's FFT, or where their length allows through a faster one (`smearing_lanes`), and one
+matrix product each; no loop over frames runs in Python. The transforms forwards are in double precision whatever the
+sound: single precision rounds every bin to 1e-7 of the strongest, and weak bins, whose phases carry what is smeared
+into them, would have random ones. For powers, their product and the way back it suffices.
 """
 
 from __future__ import annotations
@@ -14,13 +15,15 @@ import numpy.typing as npt
 import scipy.fft
 
 from audiogram.kernels.compiling import compiled
+from audiogram.kernels.lane_fft import SIZES
 from audiogram.kernels.smearing_frames import INAUDIBLE, OVERLAP, frame_count, window_of
+from audiogram.kernels.smearing_lanes import smear_in_lanes
 
 __all__ = ["smear"]
 
 Array = npt.NDArray[Any]
 
-_BLOCK = 128  # frames at once: their spectra stay in the second-level cache
+_BLOCK = 64  # frames at once: their spectra stay in the second-level cache
 
 
 def smear(x: Array, matrix: Array, frame: int) -> npt.NDArray[np.float64]:
@@ -40,6 +43,13 @@ def smear(x: Array, matrix: Array, frame: int) -> npt.NDArray[np.float64]:
     ndarray of float64, shape (rows, samples)
         Every frame with the smeared magnitudes and its own phases; the bin at half the sampling rate is dropped.
     """
+    if 2 * frame in SIZES:
+        return smear_in_lanes(x, matrix, frame)
+    return _smear(x, matrix, frame)
+
+
+def _smear(x: Array, matrix: Array, frame: int) -> npt.NDArray[np.float64]:
+    """`smear` for frames of any length."""
     (rows, samples), hop = x.shape, frame // OVERLAP
     window, per_row = window_of(frame), frame_count(samples, frame)
     out = np.zeros((rows, samples))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
@@ -12,6 +13,7 @@ from audiogram.errors import InputError
 
 __all__ = ["get_threads", "in_row_blocks", "set_threads"]
 
+_NAME = "audiogram-rows"
 _threads: int | None = None
 
 
@@ -63,13 +65,15 @@ def get_threads() -> int:
 def in_row_blocks(work: Callable[[int, int], None], rows: int) -> None:
     """Call `work(begin, end)` for consecutive blocks of rows that together are all, in as many threads as are set.
 
+    Within `work` itself, in one: its threads would wait for each other.
+
     Examples
     --------
     >>> in_row_blocks(print, 5)
     0 5
     """
     count = min(get_threads(), rows)
-    if count < 2:
+    if count < 2 or threading.current_thread().name.startswith(_NAME):
         work(0, rows)
         return
     edges = [rows * i // count for i in range(count + 1)]
@@ -79,4 +83,4 @@ def in_row_blocks(work: Callable[[int, int], None], rows: int) -> None:
 
 @lru_cache(maxsize=1)
 def _pool(count: int, process: int) -> ThreadPoolExecutor:  # threads do not survive a fork: one pool per process
-    return ThreadPoolExecutor(count, thread_name_prefix="audiogram")
+    return ThreadPoolExecutor(count, thread_name_prefix=_NAME)
