@@ -122,6 +122,25 @@ def test_parquet_holds_scalars_only(probe, speech, tmp_path):
             assert not pa.types.is_nested(field.type), field
 
 
+def test_nested_columns_of_the_source_become_text(probe, speech, tmp_path):
+    rows = [{"id": f.stem, "audio": {"bytes": f.read_bytes(), "path": None}, "text": "fish"} for f in speech.iterdir()]
+    table = pa.Table.from_pylist(rows)
+    nested = [{"age": 7, "tags": ["a", None]}, None] * 6
+    table = table.append_column("who", pa.array(nested)).append_column("tags", pa.array([["ä"], []] * 6))
+    table = table.append_column("voice", pa.array(["x", None] * 6).dictionary_encode())
+    (tmp_path / "corpus").mkdir()
+    pq.write_table(table, tmp_path / "corpus" / "test-00000-of-00001.parquet")
+    out = probe_corpus(tmp_path / "corpus", tmp_path / "run", model=probe, rows_per_part=5)
+    for file in out.rglob("*.parquet"):
+        kinds = pq.read_schema(file).types
+        assert not any(pa.types.is_nested(kind) or pa.types.is_dictionary(kind) for kind in kinds)
+    clips = load_probes(out).clips
+    assert json.loads(clips["who"][0]) == nested[0]
+    assert clips["who"].isna().tolist() == [False, True] * 6
+    assert clips["tags"].tolist() == ['["ä"]', "[]"] * 6
+    assert clips["voice"].dropna().tolist() == ["x"] * 6
+
+
 def test_the_manifest_says_who_listened_and_how(model_folder, speech, tmp_path):
     out = probe_corpus(speech, tmp_path / "run", model=model_folder, condition="hfloss", device="cpu", **OPTIONS)
     manifest = json.loads((out / "manifest.json").read_text())
@@ -181,6 +200,29 @@ def test_bad_clips_are_rows_in_failures_and_disturb_nobody(probe, speech, spoile
     for column in ("word_surprisal", "word_mean_entropy", "log_probability", "semantic_density"):
         assert np.allclose(run.clips[column], good.clips[column], atol=1e-9, equal_nan=True), column
     assert np.allclose(run.hidden[:], good.hidden[:], atol=1e-6)
+
+
+def test_states_that_are_no_numbers_fail_their_clips_only(probe, speech, tmp_path, monkeypatch):
+    good = load_probes(probe_corpus(speech, tmp_path / "good", model=probe, **OPTIONS))
+    read = Probe.prepare
+
+    def louder(self, waveform, *args, **options):
+        x, text = read(self, waveform, *args, **options)
+        return (np.sign(x) * np.float32(1e25) if len(x) in (3_800, 6_200) else x), text
+
+    monkeypatch.setattr(Probe, "prepare", louder)
+    for padding in ("window", "trimmed"):
+        out = tmp_path / padding
+        run = load_probes(probe_corpus(speech, out, model=probe, max_failures=0.5, padding=padding, **OPTIONS))
+        assert len(run.failures) == 2
+        assert run.failures["error"].str.contains("NaN or infinite: the sound is far louder").all()
+        kept = good.clips[~good.clips["clip_id"].isin(run.failures["id"])]
+        assert run.clips["clip_id"].tolist() == kept["clip_id"].tolist()
+        rows = run.tokens["vector_row"].dropna()
+        assert rows.tolist() == list(range(len(run.hidden)))
+    assert np.isfinite(json.loads((out / "agreement.json").read_text())["largest_difference"])
+    run = load_probes(tmp_path / "window")
+    assert np.allclose(run.clips["word_surprisal"], kept["word_surprisal"], atol=1e-9)
 
 
 def test_too_many_failures_end_the_run_and_keep_what_was_written(probe, spoiled, tmp_path):
@@ -294,9 +336,10 @@ def test_columns_of_the_source_do_not_hide_those_of_the_probe():
 
 
 def test_a_probe_needs_known_options(probe, speech, tmp_path):
-    for options in ({"vectors": "some"}, {"decodings": ["beam"]}, {"batch_size": 0}):
-        with pytest.raises(InputError):
-            probe_corpus(speech, tmp_path / "run", model=probe, text_pattern=PATTERN, **options)
+    wrong = {"vectors": "some", "decodings": ["beam"], "batch_size": 0, "top_k": -1, "rows_per_part": 0}
+    for name, value in [*wrong.items(), ("decodings", []), ("batch_size", 2.5)]:
+        with pytest.raises(InputError, match=name.removesuffix("s")):
+            probe_corpus(speech, tmp_path / "run", model=probe, text_pattern=PATTERN, splits=None, **{name: value})
     assert not (tmp_path / "run").exists()
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from safetensors.torch import load_file, save_file
 from transformers import WhisperFeatureExtractor
 
@@ -249,6 +250,7 @@ def test_an_english_only_checkpoint(whisper):
         (np.full(100, np.inf, dtype=np.float32), "NaN or infinite"),
         (np.zeros((2, 100), dtype=np.float32), "mono"),
         (np.zeros(100, dtype=np.int16), "floating-point"),
+        (np.full(16_000, 1e25, dtype=np.float32), "states are NaN or infinite: the sound is far louder"),
     ],
 )
 def test_sound_that_cannot_be_used_is_refused_by_name(probe, clip, said):
@@ -272,7 +274,11 @@ def test_sound_at_another_rate_is_resampled_first(probe):
         ({"ids": ["a", "a", "b", "c", "d", "e", "f"]}, "once"),
         ({"decodings": ["beam"]}, "unknown decoding 'beam'"),
         ({"vectors": "all"}, "unknown vectors 'all'"),
+        ({"texts": [7] + [None] * 6}, "0: the text is 7"),
+        ({"texts": ["\ud800x"] + [None] * 6}, "0: the text .* surrogate"),
+        ({"decodings": []}, "decodings is empty"),
         ({"top_k": -1}, "top_k"),
+        ({"top_k": 5.0}, "top_k"),
         ({"batch_size": 0}, "batch_size"),
         ({"texts": ["word " * 60] + [None] * 6}, "room for 44"),
     ],
@@ -280,6 +286,19 @@ def test_sound_at_another_rate_is_resampled_first(probe):
 def test_options_that_cannot_be_used_are_refused(probe, options, said):
     with pytest.raises(InputError, match=said):
         probe(sounds(), **options)
+
+
+def test_a_missing_value_of_a_column_is_no_text(probe):
+    column = pd.Series(["sick", None, np.nan, pd.NA, "", "  ", np.str_("fish")], dtype=object)
+    assert probe(sounds(), column).clips["text"].fillna("-").tolist() == ["sick", "-", "-", "-", "-", "-", "fish"]
+
+
+def test_half_precision_that_overflows_is_refused_with_the_remedy(whisper):
+    model = copy.deepcopy(whisper[0])
+    with torch.no_grad():
+        model.model.decoder.layers[1].fc2.weight.mul_(1e6)
+    with pytest.raises(InputError, match=r"^0 and 1 more: .*float16 overflows here; run the model in bfloat16"):
+        Probe(model.half(), whisper[1], max_new_tokens=2)(sounds()[:2])
 
 
 def broken(folder, tmp_path, *, without=(), config=None):

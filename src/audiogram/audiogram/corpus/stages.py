@@ -144,13 +144,13 @@ def run_stage(
     check_stage(folders, workers, max_failures, corpus)
     share = Shard.parse(shard)
     rows = stage_rows(corpus, splits)
+    everything = plan_parts(rows, rows_per_part)
     manifests = stage_manifests(
         name, options, corpus.describe(), rows, rows_per_part, schemas, extra_manifest, versions, len(folders)
     )
     for out, manifest in zip(folders, manifests, strict=True):
         prepare_out(out, manifest)
         write_card(out, manifest, readme)
-    everything = plan_parts(rows, rows_per_part)
     mine = list(share.take(everything))
     todo = [part for part in mine if not part.done(folders)]
     job = _PartJob(work, folders, dict(schemas) if schemas else None)

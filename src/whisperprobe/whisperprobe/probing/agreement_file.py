@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from audiogram.corpus.files import write_whole
 from audiogram.errors import InputError
 from whisperprobe.probing.agreement import Agreement, probe_agreement
+from whisperprobe.probing.batches import NotFiniteError
 from whisperprobe.probing.extras import NOTHING_MORE
 from whisperprobe.probing.in_memory import probe_in_memory
 from whisperprobe.probing.windowing import Windowing
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from audiogram.corpus import Corpus
     from whisperprobe.probing.hearing import Hearing
     from whisperprobe.probing.probe import Probe
+    from whisperprobe.probing.store import ProbeResult
 
 __all__ = ["FILE", "read_agreement", "write_agreement"]
 
@@ -59,24 +61,33 @@ def write_agreement(
     sample = corpus.sample(clips, seed)
     chosen = [clip for split in sample.splits if splits is None or split in splits for clip in sample.read(split)]
     heard = [(clip.id, *own) for clip, own in hearing(chosen) if not isinstance(own, InputError)]
-    results = [
-        probe_in_memory(
-            probe,
-            [name for name, _, _ in heard],
-            [x for _, x, _ in heard],
-            [text for _, _, text in heard],
-            sample_rate=probe.window.sample_rate,
-            top_k=0,
-            decodings=("greedy", "forced"),
-            vectors="none",
-            batch_size=batch_size,
-            extras=NOTHING_MORE,
-            windowing=how,
-        )
-        for how in (replace(windowing, padding="window"), windowing)
-    ]
+    results: list[ProbeResult] = []
+    while len(results) < 2:
+        how = windowing if results else replace(windowing, padding="window")
+        try:
+            results.append(_probed(probe, heard, batch_size, how))
+        except NotFiniteError as error:  # failures of the run, or what would be one if it were padded
+            heard, results = [own for own in heard if own[0] not in error.ids], []
     said = {"sample": asked, **probe_agreement(*results).to_dict()}
     write_whole(out / FILE, (json.dumps(said, indent=2) + "\n").encode())
+
+
+def _probed(
+    probe: Probe, heard: Sequence[tuple[str, Any, str | None]], batch_size: int, windowing: Windowing
+) -> ProbeResult:
+    return probe_in_memory(
+        probe,
+        [name for name, _, _ in heard],
+        [x for _, x, _ in heard],
+        [text for _, _, text in heard],
+        sample_rate=probe.window.sample_rate,
+        top_k=0,
+        decodings=("greedy", "forced"),
+        vectors="none",
+        batch_size=batch_size,
+        extras=NOTHING_MORE,
+        windowing=windowing,
+    )
 
 
 def read_agreement(out: Path) -> Agreement | None:

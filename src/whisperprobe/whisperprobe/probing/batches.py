@@ -11,11 +11,22 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from audiogram.errors import unknown_name
+from audiogram.errors import InputError, unknown_name
 from whisperprobe.probing.packing import Rows
 from whisperprobe.probing.score import Targets
 
-__all__ = ["DECODINGS", "VECTORS", "Batch", "check_choice", "end_id_of", "exact", "rows_to_keep", "targets_of"]
+__all__ = [
+    "DECODINGS",
+    "VECTORS",
+    "Batch",
+    "NotFiniteError",
+    "check_asked",
+    "check_choice",
+    "end_id_of",
+    "exact",
+    "rows_to_keep",
+    "targets_of",
+]
 
 DECODINGS = ("greedy", "forced")
 VECTORS = ("greedy", "both", "none")
@@ -27,6 +38,33 @@ class Batch:
 
     tables: dict[str, pa.Table]
     vectors: dict[str, np.ndarray]
+
+
+class NotFiniteError(InputError):
+    """The model's states of some clips are NaN or infinite, so nothing measured of them would be a number.
+
+    Parameters
+    ----------
+    ids : sequence of str
+        The clips.
+    dtype : torch.dtype
+        What the model runs in.
+
+    Attributes
+    ----------
+    reason : str
+        What is wrong with each of them.
+    """
+
+    def __init__(self, ids: Sequence[str], dtype: torch.dtype) -> None:
+        self.ids = frozenset(ids)
+        self.reason = "the model's states are NaN or infinite: " + (
+            "float16 overflows here; run the model in bfloat16 or float32."
+            if dtype == torch.float16
+            else "the sound is far louder than full scale (±1), or the weights are damaged."
+        )
+        others = len(self.ids) - 1
+        super().__init__(f"{ids[0]}{f' and {others} more' if others else ''}: {self.reason}")
 
 
 @contextlib.contextmanager
@@ -47,6 +85,17 @@ def check_choice(kind: str, value: str, known: Sequence[str]) -> str:
     if value not in known:
         raise unknown_name(kind, value, known)
     return value
+
+
+def check_asked(decodings: Sequence[str], vectors: str, top_k: int) -> set[str]:
+    """Return the decodings that are wanted, or raise the error for what none of these can be."""
+    wanted = {check_choice("decoding", name, DECODINGS) for name in decodings}
+    if not wanted:
+        raise InputError("decodings is empty; name greedy, forced, or both.")
+    check_choice("vectors", vectors, VECTORS)
+    if isinstance(top_k, bool) or not isinstance(top_k, int | np.integer) or top_k < 0:
+        raise InputError(f"top_k is {top_k!r}; give a whole number, 0 for none.")
+    return wanted
 
 
 def end_id_of(settings: Any, tokenizer: Any) -> int:

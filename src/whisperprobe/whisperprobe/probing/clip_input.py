@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -22,14 +23,14 @@ def named_clips(
     Raises
     ------
     InputError
-        Their numbers differ, one string stands for several texts, or a name is given twice.
+        Their numbers differ, a text is none or one string for several clips, or a name is given twice.
     """
     single = getattr(waveforms, "ndim", None) == 1
     clips = [waveforms] if single else list(waveforms)
     if single and isinstance(texts, str):
         texts = [texts]
     names = [str(i) for i in range(len(clips))] if ids is None else [str(i) for i in ids]
-    said: list[str | None] = [None] * len(clips) if texts is None else list(texts)
+    said: list[Any] = [None] * len(clips) if texts is None else list(texts)
     if isinstance(texts, str):
         raise InputError(f"texts is one string, {texts[:40]!r}, for several waveforms; give a list, one text each.")
     if not len(clips) == len(names) == len(said):
@@ -38,7 +39,16 @@ def named_clips(
         )
     if len(set(names)) != len(names):
         raise InputError("ids must name each clip once; two of them are equal.")
-    return names, clips, said
+    return names, clips, [_text(text, name) for text, name in zip(said, names, strict=True)]
+
+
+def _text(text: Any, name: str) -> str | None:
+    """A text, or None; a missing value of a pandas column is none."""
+    if isinstance(text, str):
+        return str(text)
+    if text is None or (isinstance(text, float) and math.isnan(text)) or type(text).__name__ == "NAType":
+        return None
+    raise InputError(f"{name}: the text is {text!r}; give a string, or None where nothing is known to be said.")
 
 
 def checked_waveform(

@@ -14,11 +14,11 @@ from audiogram.corpus import open_corpus, run_stage
 from audiogram.errors import InputError
 from audiogram.listening import as_condition
 from whisperprobe.probing.agreement_file import write_agreement
-from whisperprobe.probing.batches import DECODINGS, VECTORS, check_choice
+from whisperprobe.probing.batches import DECODINGS, NotFiniteError, check_asked
 from whisperprobe.probing.grouping import group_size, groups
 from whisperprobe.probing.hearing import Hearing, torch_threads
 from whisperprobe.probing.probe import Probe
-from whisperprobe.probing.schemas import source_columns
+from whisperprobe.probing.schemas import scalar_type, scalars, source_columns
 from whisperprobe.probing.store import condition_of
 from whisperprobe.probing.windowing import Windowing
 from whisperprobe.ranks import shard_of_rank
@@ -133,10 +133,8 @@ def probe_corpus(
     WorkError
         More failures than allowed; what was written stays.
     """
-    check_choice("vectors", vectors, VECTORS)
-    for name in decodings:
-        check_choice("decoding", name, DECODINGS)
-    if isinstance(batch_size, bool) or batch_size < 1:
+    check_asked(decodings, vectors, top_k)
+    if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
         raise InputError(f"batch_size is {batch_size!r}; give a whole number of at least 1.")
     if isinstance(num_workers, bool) or num_workers < 0:
         raise InputError(f"num_workers is {num_workers!r}; give a whole number of threads, 0 for none.")
@@ -182,17 +180,24 @@ def probe_corpus(
     kinds = corpus.schema()
     columns = windowing.columns(extras.schemas())
     for old, new in names.items():
-        columns["clips"] = columns["clips"].append(pa.field(new, kinds.field(old).type))
+        columns["clips"] = columns["clips"].append(pa.field(new, scalar_type(kinds.field(old).type)))
     waiting = group_size(windowing, batch_size) if windowing.long_audio == "refuse" else 0  # hours of sound do not wait
     hearing = Hearing(model, heard, workers=num_workers, ahead=num_workers + waiting, windowing=windowing)
-    asked = {"decodings": tuple(options["decodings"]), "top_k": top_k, "vectors": vectors, "batch_size": batch_size}
+    asked = {
+        "decodings": tuple(options["decodings"]),
+        "top_k": top_k,
+        "vectors": vectors,
+        "batch_size": batch_size,
+        "extras": extras,
+        "windowing": windowing,
+    }
     with torch_threads(num_threads):
         run_stage(
             "probe",
             options=options,
             corpus=corpus,
             outs=[Path(out)],
-            work=_Work(model, hearing, names, columns["clips"], {**asked, "extras": extras, "windowing": windowing}),
+            work=_Work(model, hearing, names, kinds, columns["clips"], asked),
             schemas=columns,
             rows_per_part=rows_per_part,
             shard=shard_of_rank(shard),
@@ -225,10 +230,12 @@ class _Work:
         probe: Probe,
         hearing: Hearing,
         names: Mapping[str, str],
+        kinds: pa.Schema,
         schema: pa.Schema,
         options: Mapping[str, Any],
     ) -> None:
-        self._probe, self._hearing, self._names, self._schema = probe, hearing, names, schema
+        self._probe, self._hearing = probe, hearing
+        self._names, self._kinds, self._schema = names, kinds, schema
         self._options = options
 
     def __call__(self, part: Part, clips: Iterable[Clip], writer: PartWriter) -> None:
@@ -251,18 +258,24 @@ class _Work:
     def _write(
         self, ready: Sequence[tuple[Clip, np.ndarray, str | None]], writer: PartWriter, kept: tuple[int, int]
     ) -> tuple[int, int]:
-        batch = self._probe.batch(
-            [clip.id for clip, _, _ in ready],
-            [x for _, x, _ in ready],
-            [text for _, _, text in ready],
-            vector_offset=kept[0],
-            clip_offset=kept[1],
-            **self._options,
-        )
+        try:
+            batch = self._probe.batch(
+                [clip.id for clip, _, _ in ready],
+                [x for _, x, _ in ready],
+                [text for _, _, text in ready],
+                vector_offset=kept[0],
+                clip_offset=kept[1],
+                **self._options,
+            )
+        except NotFiniteError as error:  # these fail, the others are heard without them
+            for name in error.ids:
+                writer.fail(name, error.reason)
+            others = [own for own in ready if own[0].id not in error.ids]
+            return self._write(others, writer, kept) if others else kept
         clips = batch.tables["clips"]
         for old, new in self._names.items():
             values = [clip.metadata.get(old) for clip, _, _ in ready]
-            clips = clips.append_column(self._schema.field(new), pa.array(values, self._schema.field(new).type))
+            clips = clips.append_column(self._schema.field(new), scalars(values, self._kinds.field(old).type))
         for name, rows in (batch.tables | {"clips": clips}).items():
             writer.add(name, rows)
         if batch.vectors:

@@ -52,7 +52,8 @@ def probe_long(
                 stop += 1
             own = windows[start:stop]
             truths: list[tuple[list[Any], list[int]]] = [([], spoken)] * len(own)
-            parts.append(measure(probe, own, truths, extras=extras, positions=lengths[start], **options)[0])
+            names = [clip_id] * len(own)
+            parts.append(measure(probe, names, own, truths, extras=extras, positions=lengths[start], **options)[0])
             start = stop
         whole, window = joined_windows(parts)
         heard = [probe.text_of(own) for part in parts for own in part.greedy or ()]

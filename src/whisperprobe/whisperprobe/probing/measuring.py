@@ -9,11 +9,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from audiogram.errors import InputError
 from whisperprobe import labels
 from whisperprobe.features import log_mel
 from whisperprobe.probing import tables
-from whisperprobe.probing.batches import DECODINGS, VECTORS, Batch, check_choice, exact, rows_to_keep, targets_of
+from whisperprobe.probing.batches import (
+    Batch,
+    NotFiniteError,
+    check_asked,
+    exact,
+    rows_to_keep,
+    targets_of,
+)
 from whisperprobe.probing.decode import encode, greedy_decode
 from whisperprobe.probing.extras import Extras
 from whisperprobe.probing.further import Further
@@ -79,6 +85,7 @@ def probe_batch(
     with exact():
         measured, states, cross = measure(
             probe,
+            ids,
             waveforms,
             spoken,
             top_k=top_k,
@@ -111,6 +118,7 @@ def probe_batch(
 
 def measure(
     probe: Probe,
+    ids: Sequence[str],
     waveforms: Sequence[np.ndarray],
     spoken: Sequence[Spoken],
     *,
@@ -126,6 +134,8 @@ def measure(
     ----------
     probe : Probe
         Who listens.
+    ids : per clip, str
+        Its name, for errors.
     waveforms : per clip, float32 array, shape (samples,)
         No longer than the window.
     spoken : per clip, Spoken
@@ -142,11 +152,13 @@ def measure(
         Encoder output.
     transformers.DynamicCache
         Cross-attention keys and values.
+
+    Raises
+    ------
+    NotFiniteError
+        The model's states of a clip are NaN or infinite.
     """
-    wanted = {check_choice("decoding", d, DECODINGS) for d in decodings}
-    check_choice("vectors", vectors, VECTORS)
-    if isinstance(top_k, bool) or top_k < 0:
-        raise InputError(f"top_k is {top_k!r}; give a whole number, 0 for none.")
+    wanted = check_asked(decodings, vectors, top_k)
     states, cross = encode(probe.model, log_mel(waveforms, probe.window, device=probe.model.device), positions)
     decoded = None
     sequences: list[list[tuple[int, Sequence[int]]]] = [[] for _ in waveforms]
@@ -169,6 +181,9 @@ def measure(
     packed = without_lead(pack(probe.prompt, sequences, probe.end_id), len(probe.lead))
     with captured(probe.model, extras.layers, packed.states) as by_layer:
         hidden = hidden_states(probe.model, packed, states, cross)
+    lost = packed.states[(~hidden.isfinite().all(-1)).cpu().numpy()] // packed.input_ids.shape[1]
+    if len(lost):  # ranks would all be 1, and the answer the first token of the vocabulary
+        raise NotFiniteError([ids[clip] for clip in np.unique(lost)], hidden.dtype)
     targets = targets_of(packed.rows, [g for _, g in spoken])
     keep = rows_to_keep(packed.rows, vectors)
     scores = score(hidden, packed, targets, probe.head, keep=keep, top_k=top_k)

@@ -64,7 +64,7 @@ class Probe:
         timestamps: bool = False,
         source: dict[str, Any] | None = None,
     ) -> None:
-        if isinstance(max_new_tokens, bool) or int(max_new_tokens) != max_new_tokens or max_new_tokens < 1:
+        if isinstance(max_new_tokens, bool) or not isinstance(max_new_tokens, int | np.integer) or max_new_tokens < 1:
             raise InputError(f"max_new_tokens is {max_new_tokens!r}; give a whole number of at least 1.")
         self.model = model.eval()
         self.tokenizer = tokenizer
@@ -295,11 +295,14 @@ class Probe:
         Raises
         ------
         InputError
-            The sound is empty, not mono, not finite or longer than the window, or the text longer than the decoder.
+            The sound is empty, not mono, not finite or longer than the window, or the text is no Unicode text or
+            longer than the decoder.
         """
         any_length = windowing.long_audio == "windows"
         x = checked_waveform(waveform, sample_rate, self.window, name=name, any_length=any_length)
         said = (text or "").strip() or None
+        if said is not None and any("\ud800" <= c <= "\udfff" for c in said):
+            raise InputError(f"{name}: the text {said!r} holds half of a surrogate pair; read it as UTF-8.")
         if said is not None and len(x) <= self.window.n_samples:  # of longer clips nothing is forced
             longest = max((len(ids) for _, ids in self.variants(said)[0]), default=0)
             if longest > self.room:

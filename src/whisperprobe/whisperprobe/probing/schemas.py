@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -19,6 +20,8 @@ __all__ = [
     "SCHEMAS",
     "TOKENS",
     "WINDOW",
+    "scalar_type",
+    "scalars",
     "source_columns",
     "tables_of",
 ]
@@ -190,3 +193,17 @@ def source_columns(names: Sequence[str]) -> dict[str, str]:
         taken.add(new)
         out[name] = new
     return out
+
+
+def scalar_type(kind: pa.DataType) -> pa.DataType:
+    """Return what a column of the source has for a type in `clips`: what R cannot read is text, nested values JSON."""
+    if pa.types.is_dictionary(kind):
+        return scalar_type(kind.value_type)
+    return pa.string() if pa.types.is_nested(kind) else kind
+
+
+def scalars(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
+    """Return values of a type of the source as a column of its `scalar_type`."""
+    if pa.types.is_nested(kind):
+        values = [None if v is None else json.dumps(v, ensure_ascii=False, default=str) for v in values]
+    return pa.array(values, scalar_type(kind))

@@ -142,12 +142,12 @@ class ProbeResult:
     @property
     def layer_hidden(self) -> Any:
         """States of the layers in `manifest["options"]["layers"]`, before the final norm, `(rows, layers, d)`."""
-        return self._array("layer_hidden", "layer_vectors=True")
+        return self._array("layer_hidden", "layer_vectors=True (--layer-vectors)")
 
     @property
     def encoder(self) -> Any:
         """Mean encoder state of each clip, float32 `(clips, d)`, row `clips.encoder_row`."""
-        return self._array("encoder", "encoder='mean'")
+        return self._array("encoder", "encoder='mean' (--encoder)")
 
     def distribution(self, rows: Any, *, model: str | Path | None = None) -> np.ndarray:
         """Whole distributions again, from the stored hidden states and the model's output embedding.
@@ -229,7 +229,7 @@ class ProbeResult:
         frame: pd.DataFrame = table.to_pandas(types_mapper=integers.get if integers else None)
         return frame
 
-    def _array(self, name: str, option: str = "vectors='greedy' or 'both'") -> Any:
+    def _array(self, name: str, option: str = "vectors='greedy' or 'both' (--vectors)") -> Any:
         if name not in self._vectors:
             raise InputError(f"this run kept no vectors of that kind; probe again with {option}.")
         return self._vectors[name]
