@@ -28,7 +28,7 @@ from audiogram.errors import InputError
 
 __all__ = ["Listing", "list_archive", "read_members"]
 
-_BLOCK = 1 << 20  # bytes of the archive that are unpacked at once; whole tar blocks
+_BLOCK = 1 << 16  # bytes unpacked at once, whole tar blocks; tarfile copies what it has left of them at every read
 _TABLES = frozenset(f"{name}.tsv" for name in (*SPLITS, DURATIONS))
 _END = 1024  # zero bytes that mark the end of an archive
 
