@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from whisperprobe.comparison.result import MEASURES
-from whisperprobe.probing.schemas import ENCODER_ROW, LEXICON, N_WINDOWS, SCHEMAS
+from whisperprobe.probing.schemas import CORRECT_HOMOPHONE, ENCODER_ROW, LEXICON, N_WINDOWS, SCHEMAS
 from whisperprobe.study_file import Study
 from whisperprobe.study_schema import ARCHITECTURE, TABLES
 
@@ -55,6 +55,7 @@ def test_study_of_the_page_is_a_study() -> None:
         *((name, schema.names) for name, schema in SCHEMAS.items()),
         ("clips with a lexicon", LEXICON.names),
         ("clips with encoder states", [ENCODER_ROW.name]),
+        ("clips with homophones", [CORRECT_HOMOPHONE.name]),
         ("clips in windows", [N_WINDOWS.name]),
     ],
 )

@@ -186,6 +186,7 @@ def test_what_a_probe_measures_beside_reaches_every_probe(tiny_study: Path) -> N
     ("probe", "said"),
     [
         ({"lexicon": "nowhere.txt"}, "names the lexicon 'nowhere.txt', but there is no"),
+        ({"homophones": "nowhere.txt"}, "names the homophones 'nowhere.txt', but there is no"),
         ({"candidates": 2}, "gives 'candidates', which needs 'lexicon'"),
         ({"layer_vectors": True}, "gives 'layer_vectors', which needs 'layers'"),
         ({"layers": [1, 1]}, "'layers'.*list of different layers"),

@@ -60,6 +60,10 @@ def probe_source(
         int, typer.Option("--competitors", metavar="N", help="Most probable words listed per clip.")
     ] = 10,
     n_best: Annotated[int, typer.Option("--n-best", metavar="N", help="Answers of a beam search per clip.")] = 0,
+    homophones: Annotated[
+        Path | None,
+        typer.Option("--homophones", metavar="FILE", help="Words that sound alike, one set per line: also correct."),
+    ] = None,
     long_audio: Annotated[
         str, typer.Option("--long-audio", help="Clips longer than the model's window: refuse, or windows (cut them).")
     ] = "refuse",
@@ -134,6 +138,7 @@ def probe_source(
         candidates=candidates,
         competitors=competitors,
         n_best=n_best,
+        homophones=homophones,
         long_audio=long_audio,
         padding=padding,
         margin=margin,

@@ -273,12 +273,10 @@ class _Planner:
         options = {"corpus": corpus, "out": out, "model": model, "condition": condition, "seed": seed} | self._spoken()
         elsewhere = ("source", "listen", "text_pattern", "text_map", "max_samples")  # said by corpus and condition
         options |= {key: value for key, value in table.items() if key not in elsewhere}
-        if "lexicon" in table:
-            options["lexicon"] = str(self.study.directory / table["lexicon"])
-            if self.check and not Path(options["lexicon"]).is_file():
-                raise InputError(
-                    f"{self.study.file} names the lexicon {table['lexicon']!r}, but there is no such file."
-                )
+        for key in table.keys() & {"lexicon", "homophones"}:
+            options[key] = str(self.study.directory / table[key])
+            if self.check and not Path(options[key]).is_file():
+                raise InputError(f"{self.study.file} names the {key} {table[key]!r}, but there is no such file.")
         name = f"probe.{label}.{heard}" + ("" if shared else f".seed-{seed}")
         self._add(name, "probe", options, [corpus["source"], model], [out])
         self.runs.append({"path": out, "model": label, "condition": heard, "seed": seed})

@@ -211,6 +211,7 @@ TABLES: dict[str, dict[str, Key]] = {
         "candidates": _whole(1),
         "competitors": _whole(1, 10),
         "n_best": _whole(0, 0),
+        "homophones": _text("a file with one set of words that sound alike per line"),
         "long_audio": _one_of("refuse", "windows", default="refuse"),
         "padding": _one_of("window", "trimmed", default="window"),
         "margin": _number("a number of seconds, 0 or more", lambda v: 0 <= v < math.inf, 1.0),

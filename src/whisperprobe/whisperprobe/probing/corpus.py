@@ -62,6 +62,7 @@ def probe_corpus(
     candidates: int | None = None,
     competitors: int = 10,
     n_best: int = 0,
+    homophones: str | Path | Iterable[Sequence[str]] | None = None,
     long_audio: str = "refuse",
     padding: str = "window",
     margin: float = 1.0,
@@ -108,7 +109,7 @@ def probe_corpus(
         Largest share of clips in a split that may fail.
     rows_per_part : int, default 256
         Clips per file.
-    layers, layer_vectors, encoder, lexicon, candidates, competitors, n_best
+    layers, layer_vectors, encoder, lexicon, candidates, competitors, n_best, homophones
         What to measure beside, as for calling a `Probe`.
     long_audio, padding, margin
         How clips are brought to the model's window, as for calling a `Probe`.
@@ -164,6 +165,7 @@ def probe_corpus(
         candidates=candidates,
         competitors=competitors,
         n_best=n_best,
+        homophones=homophones,
     )
     windowing = Windowing.of(extras, padding=padding, margin=margin, long_audio=long_audio)
     options = {

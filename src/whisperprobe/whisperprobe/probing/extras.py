@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from audiogram.errors import InputError
 from whisperprobe.probing import schemas
 from whisperprobe.probing.batches import check_choice
 from whisperprobe.probing.decode import room_for_text
+from whisperprobe.probing.homophones import Homophones
 from whisperprobe.probing.layers import parse_layers
 from whisperprobe.probing.lexicon import Lexicon
 
@@ -41,6 +42,8 @@ class Extras:
         How many of them are listed per clip.
     n_best : int
         Answers of a beam search per clip.
+    homophones : Homophones or None
+        Words that sound alike, for `correct_homophone`.
     """
 
     layers: tuple[int, ...] = ()
@@ -50,6 +53,7 @@ class Extras:
     candidates: int | None = None
     competitors: int = 10
     n_best: int = 0
+    homophones: Homophones | None = None
 
     @classmethod
     def of(
@@ -65,6 +69,8 @@ class Extras:
         candidates: int | None = None,
         competitors: int = 10,
         n_best: int = 0,
+        homophones: str | Path | Iterable[Sequence[str]] | None = None,
+        normalise: Callable[[str], str] = str.casefold,
     ) -> Extras:
         """Check what is asked for against the model and build the lexicon's trie.
 
@@ -92,7 +98,8 @@ class Extras:
                 raise InputError(
                     f"candidates is {candidates}, but the lexicon has {len(lexicon)} words; leave it out to score all."
                 )
-        return cls(chosen, layer_vectors, encoder, lexicon, candidates, competitors, n_best)
+        alike = None if homophones is None else Homophones.of(homophones, normalise)
+        return cls(chosen, layer_vectors, encoder, lexicon, candidates, competitors, n_best, alike)
 
     def describe(self) -> dict[str, Any]:
         """Return what was asked for, for a manifest; nothing of what was not, so that plain runs stay as they are."""
@@ -106,6 +113,8 @@ class Extras:
             out |= {"candidates": self.candidates, "competitors": self.competitors}
         if self.n_best:
             out["n_best"] = self.n_best
+        if self.homophones is not None:
+            out["homophones"] = self.homophones.describe()
         return out
 
     def schemas(self) -> dict[str, pa.Schema]:
@@ -114,6 +123,8 @@ class Extras:
         clips = [*schemas.CLIPS, *(schemas.LEXICON if self.lexicon is not None else ())]
         if self.encoder != "none":
             clips.append(schemas.ENCODER_ROW)
+        if self.homophones is not None:
+            clips.append(schemas.CORRECT_HOMOPHONE)
         return out | {"clips": pa.schema(clips)}
 
 

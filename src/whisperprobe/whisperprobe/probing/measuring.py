@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -233,10 +233,14 @@ def to_tables(
     columns.update(pool_words(rows, scores.rows, len(ids)))
     if extras.layers:
         further.add_layers(probe, extras, ids, rows, scores, measured.by_layer)
-    correct = [
-        None if said is None or heard is None else labels.same_text(heard, said, probe.normalise)
-        for heard, said in zip(predictions, texts, strict=True)
-    ]
+
+    def compared(same: Callable[[str, str], bool]) -> list[bool | None]:
+        pairs = zip(predictions, texts, strict=True)
+        return [None if heard is None or said is None else same(heard, said) for heard, said in pairs]
+
+    correct = compared(lambda heard, said: labels.same_text(heard, said, probe.normalise))
+    if extras.homophones is not None:
+        columns["correct_homophone"] = compared(extras.homophones.same)
     columns.update(further.columns)
     columns["n_windows"] = np.full(len(ids), n_windows)
     schemas = windowing.columns(extras.schemas())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -190,6 +190,7 @@ class Probe:
         candidates: int | None = None,
         competitors: int = 10,
         n_best: int = 0,
+        homophones: str | Path | Iterable[Sequence[str]] | None = None,
         long_audio: str = "refuse",
         padding: str = "window",
         margin: float = 1.0,
@@ -231,6 +232,8 @@ class Probe:
             How many of the most probable words to list per clip.
         n_best : int, default 0
             Answers of a beam search of this width (table `alternatives`).
+        homophones : path or iterable of sequences of str, optional
+            Sets of words that sound alike (column `correct_homophone` of `clips`); a file has one set per line.
         long_audio : {"refuse", "windows"}
             What becomes of clips longer than the model's window: an error, or consecutive windows. A text cannot be
             aligned with windows, so what is forced is missing for clips of several.
@@ -257,6 +260,7 @@ class Probe:
             candidates=candidates,
             competitors=competitors,
             n_best=n_best,
+            homophones=homophones,
         )
         return probe_in_memory(
             self,
@@ -272,7 +276,8 @@ class Probe:
 
     def extras(self, **options: Any) -> Extras:
         """Check what is asked for beside the three tables; options as for the call, from `layers` on."""
-        return Extras.of(self.model, self.tokenizer, [*self.prompt, *self.lead], **options)
+        prompt = [*self.prompt, *self.lead]
+        return Extras.of(self.model, self.tokenizer, prompt, normalise=self.normalise, **options)
 
     def prepare(
         self,

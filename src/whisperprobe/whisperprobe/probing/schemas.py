@@ -12,6 +12,7 @@ __all__ = [
     "ALTERNATIVES",
     "CLIPS",
     "COMPETITORS",
+    "CORRECT_HOMOPHONE",
     "ENCODER_ROW",
     "GROUND_TRUTH",
     "LAYERS",
@@ -114,6 +115,9 @@ them; rank and probability of the spoken word among them; the entropy over them 
 ENCODER_ROW = pa.field("encoder_row", pa.int64())
 """What encoder states add to `clips`: the clip's row in them."""
 
+CORRECT_HOMOPHONE = pa.field("correct_homophone", pa.bool_())
+"""What a list of homophones adds to `clips`: `correct`, words that sound alike taken as one."""
+
 N_WINDOWS = pa.field("n_windows", pa.int32())
 WINDOW = pa.field("window", pa.int32())
 """What is added where clips longer than the model's window are cut: to `clips`, how many windows the clip took; to
@@ -182,7 +186,7 @@ def source_columns(names: Sequence[str]) -> dict[str, str]:
     The id, the audio and the text are not copied: they are `clip_id` and `text` already.
     """
     # whatever is asked for, a column keeps its name
-    taken = {*CLIPS.names, *LEXICON.names, ENCODER_ROW.name, N_WINDOWS.name}
+    taken = {*CLIPS.names, *LEXICON.names, ENCODER_ROW.name, CORRECT_HOMOPHONE.name, N_WINDOWS.name}
     out = {}
     for name in names:
         if name in ("id", "audio", "text"):
