@@ -317,3 +317,18 @@ def test_files_that_cannot_be_used(probe, tmp_path, content, said):
 def test_no_lexicon_says_how_to_ask(probe):
     with pytest.raises(InputError, match="lexicon="):
         _ = probe(sounds()[:1]).competitors
+
+
+def test_where_no_word_was_scored_none_is_the_best():
+    model, tokenizer = naive_probe.tiny_whisper(["fish", "ship"])
+    lexicon = Lexicon.of(["fish", "ship"], tokenizer, room=40)
+    scores, found = np.full((2, 2), -np.inf), np.zeros((2, 2), dtype=bool)
+    scores[1, 1] = -3.0
+    columns = competition.competition_columns(scores, found, [None, 1], lexicon)
+    assert columns["lexicon_words"].tolist() == [0, 1]
+    assert columns["lexicon_best"] == [None, "ship"]
+    assert np.array_equal(columns["lexicon_entropy"], [np.nan, 0.0], equal_nan=True)
+    assert np.array_equal(columns["lexicon_rank"], [np.nan, 1.0], equal_nan=True)
+    assert np.allclose(columns["lexicon_mass"], [0.0, np.exp(-3.0)])
+    assert competition.competitors(scores, lexicon, 5)["word"] == ["ship"]
+    assert competition.competitors(scores, lexicon, 5)["probability"].tolist() == [1.0]

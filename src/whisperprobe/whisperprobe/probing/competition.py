@@ -224,7 +224,8 @@ def competition_columns(
     Rank and probability are those of the spoken word among the words that were scored: None without one.
     """
     log_norm = np.asarray(measures.log_normaliser(scores))
-    log_p = scores - log_norm[:, None]
+    any_scored = np.isfinite(log_norm)  # a first pass may come upon no whole word
+    log_p = scores - np.where(any_scored, log_norm, 0.0)[:, None]
     entropy = -np.sum(np.exp(log_p) * np.where(np.isfinite(log_p), log_p, 0.0), axis=1)
     best = scores.argmax(1)
     clips = np.arange(len(scores))
@@ -234,10 +235,10 @@ def competition_columns(
     return {
         "lexicon_words": np.isfinite(scores).sum(1),
         "lexicon_found": known & found[clips, word],
-        "lexicon_best": [lexicon.words[i] for i in best],
+        "lexicon_best": [lexicon.words[i] if any_ else None for i, any_ in zip(best, any_scored, strict=True)],
         "lexicon_rank": np.where(known, rank, np.nan),
         "lexicon_probability": np.where(known, np.exp(log_p[clips, word]), np.nan),
-        "lexicon_entropy": entropy,
+        "lexicon_entropy": np.where(any_scored, entropy, np.nan),
         "lexicon_mass": np.exp(log_norm),
     }
 
@@ -255,5 +256,5 @@ def competitors(scores: np.ndarray, lexicon: Lexicon, n: int) -> dict[str, Any]:
         "place": place[keep],
         "word": [lexicon.words[i] for i in order[keep]],
         "log_probability": chosen[keep],
-        "probability": np.exp(chosen - log_norm[:, None])[keep],
+        "probability": np.exp(chosen[keep] - np.broadcast_to(log_norm[:, None], chosen.shape)[keep]),
     }
