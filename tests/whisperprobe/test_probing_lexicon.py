@@ -320,7 +320,7 @@ def test_no_lexicon_says_how_to_ask(probe):
 
 
 def test_where_no_word_was_scored_none_is_the_best():
-    model, tokenizer = naive_probe.tiny_whisper(["fish", "ship"])
+    _, tokenizer = naive_probe.tiny_whisper(["fish", "ship"])
     lexicon = Lexicon.of(["fish", "ship"], tokenizer, room=40)
     scores, found = np.full((2, 2), -np.inf), np.zeros((2, 2), dtype=bool)
     scores[1, 1] = -3.0
