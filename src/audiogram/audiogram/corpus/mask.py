@@ -14,7 +14,6 @@ import numpy.typing as npt
 from audiogram.corpus.clips import MAX_SECONDS, Clip
 from audiogram.corpus.layout import Part
 from audiogram.corpus.manifest import is_complete
-from audiogram.corpus.overlap import cores, in_threads
 from audiogram.corpus.sources import Corpus, SplitRule, open_corpus
 from audiogram.errors import InputError, StoppedError, WorkError
 
@@ -67,7 +66,7 @@ def mask_corpus(
     conditions : sequence of str or Condition, optional
         Through what; default the built-in ones.
     workers : int, default 1
-        Processes. One decodes and encodes in threads of its own where there are idle cores.
+        Processes; as many as there are cores, to use them all.
     shard : str or (int, int), optional
         ``"I/N"``: only the parts whose number is I modulo N.
     splits : sequence of str, optional
@@ -111,7 +110,6 @@ def mask_corpus(
         source, out_base, conditions, max_samples=max_samples, balance=balance, sample_rate=sample_rate, format=format,
         seed=seed, max_seconds=max_seconds, text_pattern=text_pattern, text_map=text_map, split=split,
     )  # fmt: skip
-    # One process leaves cores idle, which then decode and encode; several are the parallelism themselves.
     # A folder that is finished is only compared with what is asked for, not made again beside the others.
     finished = [c for c in job.conditions if is_complete(job.folders[c.name])]
     for group in (finished, [c for c in job.conditions if c not in finished]):
@@ -119,7 +117,7 @@ def mask_corpus(
             run_stage(
                 **job.stage(group),
                 outs=[job.folders[c.name] for c in group],
-                work=job.work(group, workers),
+                work=job.work(group),
                 rows_per_part=rows_per_part,
                 shard=shard,
                 workers=workers,
@@ -142,10 +140,9 @@ class MaskJob:
     format: str
     max_seconds: float
 
-    def work(self, group: Sequence[Condition], workers: int) -> MaskWork:
-        """Return what masks the clips of a part, in each of so many processes."""
-        threads = min(2, cores() // 2) if workers == 1 else 0
-        return MaskWork(tuple(group), self.sample_rate, self.format, self.max_seconds, threads)
+    def work(self, group: Sequence[Condition]) -> MaskWork:
+        """Return what masks the clips of a part."""
+        return MaskWork(tuple(group), self.sample_rate, self.format, self.max_seconds)
 
     def stage(self, group: Sequence[Condition]) -> dict[str, Any]:
         """Return what the manifests of these conditions follow from, as `run_stage` takes it."""
@@ -213,50 +210,37 @@ def audio_schema(corpus: Corpus, sample_rate: int) -> pa.Schema:
 
 @dataclass(frozen=True)
 class MaskWork:
-    """Masks the clips of one part; `threads` decode and as many encode beside the one that filters."""
+    """Masks the clips of one part.
+
+    One clip after the other: decoding, filtering and encoding overlap between processes. Threads within one were tried
+    and took longer, since what encodes into memory asks for Python's lock dozens of times per clip.
+    """
 
     conditions: tuple[Condition, ...]
     sample_rate: int
     format: str
     max_seconds: float
-    threads: int = 0
 
     def __call__(self, part: Part, clips: Iterable[Clip], writer: PartWriter) -> None:
-        decoded = in_threads(self._decoded, clips, self.threads)
-        applied = ((clip, x, x if isinstance(x, InputError) else self.apply(x, clip.id)) for clip, x in decoded)
-        for clip, results in in_threads(self._encoded, applied, self.threads):
-            if isinstance(results, InputError):
-                writer.fail(clip.id, results)
+        for clip in clips:
+            try:
+                x = self.hear(clip)
+            except InputError as error:
+                writer.fail(clip.id, error)
                 continue
-            for out, encoded in enumerate(results):
-                if isinstance(encoded, Exception):
-                    writer.fail(clip.id, _reason(encoded), out=out)
+            for out, heard in enumerate(self.apply(x, clip.id)):
+                try:
+                    if isinstance(heard, Exception):
+                        raise heard
+                    encoded = self.encode(x, heard, self.conditions[out])
+                except (WorkError, StoppedError, MemoryError):
+                    raise
+                except Exception as error:  # a filter may raise anything: the clip is a failure, with the reason
+                    writer.fail(clip.id, _reason(error), out=out)
                     continue
                 name = clip.id + _ENDINGS.get(self.format, ".wav")
                 row = {"id": clip.id, "audio": {"bytes": encoded, "path": name}, "text": clip.text, **clip.metadata}
                 writer.add("data", [row], out=out)
-
-    def _decoded(self, clip: Clip) -> tuple[Clip, Any]:
-        try:
-            return clip, self.hear(clip)
-        except InputError as error:
-            return clip, error
-
-    def _encoded(self, applied: tuple[Clip, Any, Any]) -> tuple[Clip, Any]:
-        clip, x, heard = applied
-        if isinstance(heard, InputError):
-            return clip, heard
-        results: list[Any] = []
-        for y, condition in zip(heard, self.conditions, strict=True):
-            try:
-                if isinstance(y, Exception):
-                    raise y
-                results.append(self.encode(x, y, condition))
-            except (WorkError, StoppedError, MemoryError):
-                raise
-            except Exception as error:  # a filter may raise anything: the clip is a failure, with the reason
-                results.append(error)
-        return clip, results
 
     def hear(self, clip: Clip) -> npt.NDArray[np.float32]:
         """The clip at the output's rate, unfiltered."""

@@ -13,10 +13,10 @@ from audiogram.corpus.clips import MAX_SECONDS
 from audiogram.corpus.layout import MANIFEST, Part, Shard, plan_parts
 from audiogram.corpus.manifest import refuse_differences, stage_manifests
 from audiogram.corpus.mask import MaskJob, mask_job
-from audiogram.corpus.overlap import cores
 from audiogram.corpus.selection import SplitRule
 from audiogram.corpus.sources import Corpus
 from audiogram.corpus.stages import check_stage, stage_rows
+from audiogram.corpus.workers import cores
 
 if TYPE_CHECKING:
     from audiogram.corpus.writer import PartWriter
@@ -135,7 +135,7 @@ def plan_mask(
     _refuse_others(job, rows, rows_per_part)
     everything = plan_parts(rows, rows_per_part)
     todo = [part for part in Shard.parse(shard).take(everything) if not part.done(outs)]
-    seconds, probed, tally = _probe(job, list(rows), probe, seed, workers)
+    seconds, probed, tally = _probe(job, list(rows), probe, seed)
     sizes, reasons = tally.sizes, list(tally.reasons.values())
     used = probed - len(reasons)
     left = sum(map(len, todo))
@@ -168,9 +168,9 @@ def _refuse_others(job: MaskJob, rows: Mapping[str, int], rows_per_part: int) ->
             refuse_differences(out, manifest)
 
 
-def _probe(job: MaskJob, splits: Sequence[str], count: int, seed: int, workers: int) -> tuple[float, int, _Tally]:
+def _probe(job: MaskJob, splits: Sequence[str], count: int, seed: int) -> tuple[float, int, _Tally]:
     """Mask some clips of every split as the stage does: seconds, how many there were, and what came of them."""
-    work = job.work(job.conditions, workers)
+    work = job.work(job.conditions)
     few = job.corpus.sample(count, seed)
     clips = [clip for split in splits for clip in few.read(split)]
     part = Part(splits[0], 0, 1, 0, len(clips))

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from audiogram.console import check_stop
 from audiogram.errors import InputError, WorkError
 
-__all__ = ["CRASHES", "each"]
+__all__ = ["CRASHES", "cores", "each"]
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -26,6 +26,11 @@ CRASHES = tuple(
     if hasattr(signal, name)
 )
 _log = logging.getLogger("audiogram.corpus")
+
+
+def cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @dataclass
