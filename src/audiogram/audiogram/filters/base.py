@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from audiogram.errors import InputError
 from audiogram.filters.protocol import as_ears, check_sample_rate, check_sound, is_tensor, row_ears
 from audiogram.thresholds import Audiogram, Interpolation
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
     from audiogram.filters.differentiable import FilterModule
 
-__all__ = ["DifferentiableFilter", "as_rows", "working_dtype"]
+__all__ = ["DifferentiableFilter", "as_rows", "hear_together", "working_dtype"]
 
 
 class DifferentiableFilter:
@@ -139,6 +140,49 @@ def as_rows(x: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """Sound (..., samples) as a contiguous, writeable array (rows, samples): Numba compiles loops anew for others."""
     rows = np.ascontiguousarray(x, working_dtype(x)).reshape(-1, x.shape[-1])
     return rows if rows.flags.writeable else rows.copy()
+
+
+def hear_together(
+    filters: Sequence[Any],
+    x: Any,
+    alike: Callable[[Sequence[Any], Sequence[npt.NDArray[np.int64]]], Iterable[list[int]]],
+    on_rows: Callable[[Sequence[Any], Sequence[npt.NDArray[np.int64]], npt.NDArray[Any]], npt.NDArray[Any]],
+) -> Any:
+    """Several filters of one class on the same sound: arrays group by group, tensors filter by filter.
+
+    Parameters
+    ----------
+    filters : sequence of DifferentiableFilter
+        The filters.
+    x : ndarray or Tensor, shape (..., samples)
+        Sound.
+    alike : callable
+        From the filters and each one's ears by row, lists of indices: the filters that `on_rows` takes at once.
+    on_rows : callable
+        From such filters, their ears by row, and rows (rows, samples), their results (filters, rows, samples).
+
+    Returns
+    -------
+    ndarray or Tensor, shape (filters, ..., samples)
+    """
+    check_sound(x)
+    if not filters:
+        raise InputError("there is no filter to apply.")
+    ears = [row_ears(x, one._given) for one in filters]
+    if is_tensor(x):
+        import torch
+
+        rows = x.reshape(-1, x.shape[-1]).to(working_dtype(x))
+        each = [
+            one.on_tensor(rows, one._row_thresholds(x, own)) if len(own) else rows.clone()
+            for one, own in zip(filters, ears, strict=True)
+        ]
+        return torch.stack(each).reshape(len(filters), *x.shape).to(x.dtype)
+    rows = np.ascontiguousarray(x, working_dtype(x)).reshape(-1, x.shape[-1])
+    out = np.empty((len(filters), *rows.shape), rows.dtype)
+    for members in alike(filters, ears):
+        out[members] = on_rows([filters[i] for i in members], [ears[i] for i in members], rows)
+    return out.reshape(len(filters), *x.shape).astype(x.dtype, copy=False)
 
 
 def working_dtype(x: Any) -> Any:

@@ -11,10 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from audiogram.ear_transfer import Design, Source, ear_kernel, low_passed_inverse
-from audiogram.errors import InputError, unknown_name
-from audiogram.filters.base import DifferentiableFilter, working_dtype
+from audiogram.errors import unknown_name
+from audiogram.filters.base import DifferentiableFilter, hear_together
 from audiogram.filters.interpolating import interpolation_matrix
-from audiogram.filters.protocol import check_sound, is_tensor, row_ears
 from audiogram.filters.recruitment import CATCH_UP, check_max_loss, expansion_exponents, warn_of_limited_losses
 from audiogram.filters.severity import Severity, row_severities, severity_of
 from audiogram.filters.smearing import BROADENING, smear_array, smear_tensor
@@ -182,24 +181,7 @@ class Msbg(DifferentiableFilter):
         -------
         ndarray or Tensor, shape (filters, ..., samples)
         """
-        check_sound(x)
-        if not filters:
-            raise InputError("there is no filter to apply.")
-        ears = [row_ears(x, one._given) for one in filters]
-        if is_tensor(x):
-            import torch
-
-            rows = x.reshape(-1, x.shape[-1]).to(working_dtype(x))
-            each = [
-                one.on_tensor(rows, one._row_thresholds(x, own)) if len(own) else rows.clone()
-                for one, own in zip(filters, ears, strict=True)
-            ]
-            return torch.stack(each).reshape(len(filters), *x.shape).to(x.dtype)
-        rows = np.ascontiguousarray(x, working_dtype(x)).reshape(-1, x.shape[-1])
-        out = np.empty((len(filters), *rows.shape), rows.dtype)
-        for members in _alike(filters, ears):
-            out[members] = _on_rows([filters[i] for i in members], [ears[i] for i in members], rows)
-        return out.reshape(len(filters), *x.shape).astype(x.dtype, copy=False)
+        return hear_together(filters, x, _alike, _on_rows)
 
     def on_tensor(self, rows: torch.Tensor, thresholds: torch.Tensor) -> torch.Tensor:
         """Simulate on `rows` (rows, samples) with `thresholds` (1 or rows, frequencies), differentiable in both."""

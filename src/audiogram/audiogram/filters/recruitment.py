@@ -11,9 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from audiogram.errors import AudiogramWarning, InputError, unknown_name
-from audiogram.filters.base import DifferentiableFilter, working_dtype
+from audiogram.filters.base import DifferentiableFilter, hear_together
 from audiogram.filters.interpolating import interpolation_matrix
-from audiogram.filters.protocol import check_sound, is_tensor, row_ears
 from audiogram.levels import check_full_scale, checked_number
 from audiogram.reference_thresholds import reference_threshold
 from audiogram.thresholds import Audiogram, Interpolation
@@ -171,27 +170,7 @@ class Recruitment(DifferentiableFilter):
         -------
         ndarray or Tensor, shape (filters, ..., samples)
         """
-        check_sound(x)
-        if not filters:
-            raise InputError("there is no filter to apply.")
-        ears = [row_ears(x, one._given) for one in filters]
-        if is_tensor(x):
-            import torch
-
-            rows = x.reshape(-1, x.shape[-1]).to(working_dtype(x))
-            each = [
-                one.on_tensor(rows, one._row_thresholds(x, own)) if len(own) else rows.clone()
-                for one, own in zip(filters, ears, strict=True)
-            ]
-            return torch.stack(each).reshape(len(filters), *x.shape).to(x.dtype)
-        rows = np.ascontiguousarray(x, working_dtype(x)).reshape(-1, x.shape[-1])
-        out = np.empty((len(filters), *rows.shape), rows.dtype)
-        groups: dict[Any, list[int]] = {}
-        for i, one in enumerate(filters):
-            groups.setdefault((one.bank, one.sample_rate), []).append(i)
-        for members in groups.values():
-            out[members] = _on_rows([filters[i] for i in members], [ears[i] for i in members], rows)
-        return out.reshape(len(filters), *x.shape).astype(x.dtype, copy=False)
+        return hear_together(filters, x, _alike, _on_rows)
 
     def on_tensor(self, rows: torch.Tensor, thresholds: torch.Tensor) -> torch.Tensor:
         """See `DifferentiableFilter.on_tensor`."""
@@ -288,6 +267,14 @@ def warn_of_limited_losses(ears: Iterable[Audiogram], max_loss: float) -> None:
             AudiogramWarning,
             stacklevel=4,
         )
+
+
+def _alike(filters: Sequence[Recruitment], ears: Sequence[npt.NDArray[np.int64]]) -> list[list[int]]:
+    """Filters that share their channels."""
+    groups: dict[Any, list[int]] = {}
+    for i, one in enumerate(filters):
+        groups.setdefault((one.bank, one.sample_rate), []).append(i)
+    return list(groups.values())
 
 
 def _on_rows(filters: Sequence[Recruitment], ears: Sequence[npt.NDArray[np.int64]], rows: Array) -> Array:
