@@ -1,7 +1,7 @@
 """What a hearing loss hides: tones 10 dB above and below threshold, through threshold_noise and through attenuation.
 
     python benchmarks/audibility.py            # prints
-    python benchmarks/audibility.py --write    # and appends the table to RESULTS.md
+    python benchmarks/audibility.py --write    # and puts the tables into RESULTS.md
 
 Through `threshold_noise` the tone is heard as it is; through `attenuation` the output is written with 24 bits, as a
 masked corpus is, and amplified again by the threshold at the tone's frequency, as a model can. In both cases: the
@@ -17,9 +17,9 @@ os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", MKL_NUM_THREADS
 
 import argparse
 import datetime as dt
-from pathlib import Path
 
 import numpy as np
+import results
 
 import audiogram
 from audiogram.filters.threshold_noise import detection_ratio
@@ -32,7 +32,6 @@ SAMPLES = RATE // 5
 LOOKS = 400
 # no whole number of samples per period, or the error of 24 bits would repeat with the tone and stay out of its band
 FREQUENCIES = (250.7, 501.1, 1000.9, 2001.3, 4001.7)
-HERE = Path(__file__).parent
 
 
 def band_powers(rows: np.ndarray, frequency: float) -> np.ndarray:
@@ -93,7 +92,7 @@ def measure(ear: audiogram.Audiogram, frequency: float) -> list[str]:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--write", action="store_true", help="append to benchmarks/RESULTS.md")
+    parser.add_argument("--write", action="store_true", help="put the tables into benchmarks/RESULTS.md")
     arguments = parser.parse_args()
     flat = audiogram.Audiogram([125, 8000], [40, 40], name="flat 40")
     ears = [flat, *(audiogram.preset(name) for name in ("normal", "lfloss", "hfloss"))]
@@ -121,10 +120,7 @@ def main() -> None:
             "",
         ]
     )
-    print(text)
-    if arguments.write:
-        with (HERE / "RESULTS.md").open("a", encoding="utf-8") as file:
-            file.write(text + "\n")
+    results.show(text, write=arguments.write)
 
 
 if __name__ == "__main__":

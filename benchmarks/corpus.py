@@ -2,7 +2,7 @@
 
     python benchmarks/corpus.py                      # speed in one process and in two, minutes
     python benchmarks/corpus.py --memory             # and peak memory at 1,000 and at 20,000 clips: 10 GB of disk
-    python benchmarks/corpus.py --memory --write     # and appends the tables to RESULTS.md
+    python benchmarks/corpus.py --memory --write     # and puts the tables into RESULTS.md
 
 The clips are 40 of speech-like sound, 4 to 5 s, MP3 at 48 kHz, under many names (hard links). The bound is decoding
 (soundfile), resampling (soxr), encoding (three times FLAC of 24 bits, of the sound that comes out) and Parquet, with
@@ -19,7 +19,6 @@ import os
 os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", MKL_NUM_THREADS="1", NUMBA_NUM_THREADS="1")
 
 import argparse
-import datetime as dt
 import io
 import multiprocessing
 import resource
@@ -42,9 +41,9 @@ import audiogram
 
 sys.path.insert(0, str(Path(__file__).parent))
 import filters
-from filters import machine, spread, table
+import results
+from filters import spread
 
-HERE = Path(__file__).parent
 RATE, MP3_RATE, DISTINCT = 16_000, 48_000, 40
 NAMES = audiogram.conditions()
 
@@ -165,7 +164,7 @@ def in_one_process(clips: Sequence[Path], scratch: Path, turns: int, count: int)
         spread(wall["plain"] / wall["ours"], ".1f"),
         spread(1e3 * cpu["ours"], ".1f"),
     ]
-    return ["One process:", "", *table(header, [row]), ""]
+    return ["One process:", "", *results.table(header, [row]), ""]
 
 
 PROGRAM = "import audiogram, sys; audiogram.mask_corpus(sys.argv[1], sys.argv[2], workers=int(sys.argv[3]))"
@@ -215,29 +214,26 @@ def in_two(clips: Sequence[Path], scratch: Path, counts: Sequence[int]) -> list[
             rows.append([*shown, f"{peak / 1e9:.2f}"])
     header = ["clips", "clips/s", "per worker", "of the bound in 2 processes (≥ 0.70)", "of the bound, CPU time"]
     header += ["peak memory (GB, < 1.5)"]
-    return ["Two workers, the whole program from its start to its end:", "", *table(header, rows), ""]
+    return ["Two workers, the whole program from its start to its end:", "", *results.table(header, rows), ""]
 
 
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--write", action="store_true", help="append to benchmarks/RESULTS.md")
+    parser.add_argument("--write", action="store_true", help="put the tables into benchmarks/RESULTS.md")
     parser.add_argument("--turns", type=int, default=7, help="turns in one process")
     parser.add_argument("--clips", type=int, default=256, help="clips per turn")
     parser.add_argument("--memory", action="store_true", help="two workers, at 1,000 and at 20,000 clips")
     parser.add_argument("--scratch", type=Path, help="where the corpora are written; default the system's place")
     arguments = parser.parse_args()
-    lines = ["## corpus.py: masking a corpus", "", f"{dt.date.today().isoformat()}; {machine()}", ""]
+    lines = ["## corpus.py: masking a corpus", "", results.machine("numpy", "scipy"), ""]
     with tempfile.TemporaryDirectory(dir=arguments.scratch) as folder:
         scratch = Path(folder)
         clips = recordings(scratch / "clips")
         lines += in_one_process(clips, scratch, arguments.turns, arguments.clips)
         lines += in_two(clips, scratch, (1000, 20_000) if arguments.memory else (1000,))
     text = "\n".join(lines)
-    print(text)
-    if arguments.write:
-        with (HERE / "RESULTS.md").open("a", encoding="utf-8") as file:
-            file.write(text + "\n")
+    results.show(text, write=arguments.write)
 
 
 if __name__ == "__main__":

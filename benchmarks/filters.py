@@ -1,7 +1,7 @@
 """The built-in conditions: speed and deviation against librosa and against the bare FFT.
 
     python benchmarks/filters.py                     # prints
-    python benchmarks/filters.py --write             # and appends the tables to RESULTS.md
+    python benchmarks/filters.py --write             # and puts the tables into RESULTS.md
     python benchmarks/filters.py --speech SOURCE     # how far the two methods of `attenuation` are apart, on recordings
 
 The ways take turns, each for some hundredths of a second; ratios are of one turn, and what is printed are the median
@@ -21,11 +21,9 @@ import os
 os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", MKL_NUM_THREADS="1", NUMBA_NUM_THREADS="1")
 
 import argparse
-import datetime as dt
-import platform
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -37,10 +35,10 @@ from audiogram.filters.attenuation import Attenuation
 from audiogram.listening import Condition
 
 sys.path.insert(0, str(Path(__file__).parent))
+import results
 from reference.librosa_conditions import hear, hear_all
 
 RATE = 16_000
-HERE = Path(__file__).parent
 # seconds, clips, conditions, threads
 ROWS = (
     *[(seconds, 1, 3, 1) for seconds in (0.2, 1.0, 5.0, 30.0)],
@@ -209,7 +207,7 @@ def on_device(device: str, budget: float) -> list[str]:
     return [
         f"torch {torch.__version__} on {name}, clips of 5 s, float32; copying moves {bandwidth / 1e9:.0f} GB/s:",
         "",
-        *table(
+        *results.table(
             ["clips", "conditions", "µs per s and condition", "of the bandwidth, input and results", "deviation"], rows
         ),
         "",
@@ -233,49 +231,31 @@ def apart(source: str) -> list[str]:
                     inside.append(20 * np.log10(np.std((fir - stft)[middle]) / np.std(stft[middle])))
         rows.append([name, str(len(ends)), *[f"{f(v):.0f}" for v in (inside, ends) for f in (np.median, np.max)]])
     header = ["condition", "clips", "RMS inside, median (dB)", "worst", "peak anywhere, median (dB)", "worst"]
-    return [f"`fir` minus `stft`, below the output, on {Path(source).name}:", "", *table(header, rows), ""]
-
-
-def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """Lines of a Markdown table."""
-    return [f"| {' | '.join(row)} |" for row in [header, ["---"] * len(header), *rows]]
-
-
-def machine() -> str:
-    """Processor, Python and libraries."""
-    model = platform.processor() or platform.machine()
-    if Path("/proc/cpuinfo").exists():
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        model = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), model)
-    versions = f"Python {platform.python_version()}, NumPy {np.__version__}, SciPy {scipy.__version__}"
-    return f"{model}, {os.cpu_count()} cores; {versions}; load {os.getloadavg()[0]:.1f}"
+    return [f"`fir` minus `stft`, below the output, on {Path(source).name}:", "", *results.table(header, rows), ""]
 
 
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--write", action="store_true", help="append to benchmarks/RESULTS.md")
+    parser.add_argument("--write", action="store_true", help="put the tables into benchmarks/RESULTS.md")
     parser.add_argument("--seconds", type=float, default=5.0, help="time spent per row")
     parser.add_argument("--speech", metavar="SOURCE", help="compare the methods on this corpus, and nothing else")
     parser.add_argument("--device", help="cpu or cuda, for the torch path; by default cuda where there is one")
     arguments = parser.parse_args()
-    lines = ["## filters.py: the built-in conditions", "", f"{dt.date.today().isoformat()}; {machine()}", ""]
+    lines = ["## filters.py: the built-in conditions", "", results.machine("numpy", "scipy"), ""]
     if arguments.speech:
         lines += apart(arguments.speech)
     else:
         header = ["clip (s)", "clips", "conditions", "threads", "µs per s and condition", "librosa / ours (≥ 20)"]
         header += ["ours / bare FFT (≤ 1.5)", "librosa / bare FFT", "deviation, float32 (≤ 1e-5)", "float64 (≤ 1e-12)"]
-        lines += [*table(header, [measure(*row, arguments.seconds) for row in ROWS]), ""]
+        lines += [*results.table(header, [measure(*row, arguments.seconds) for row in ROWS]), ""]
         lines += methods(arguments.seconds)
         import torch
 
         device = arguments.device or ("cuda" if torch.cuda.is_available() else None)
         lines += on_device(device, arguments.seconds) if device else ["No GPU at hand.", ""]
     text = "\n".join(lines)
-    print(text)
-    if arguments.write:
-        with (HERE / "RESULTS.md").open("a", encoding="utf-8") as file:
-            file.write(text + "\n")
+    results.show(text, write=arguments.write)
 
 
 if __name__ == "__main__":

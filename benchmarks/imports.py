@@ -1,7 +1,7 @@
 """Time to import `audiogram`, beside NumPy's, which it cannot do without, and what else it brings along.
 
     python benchmarks/imports.py            # prints
-    python benchmarks/imports.py --write    # and appends the table to RESULTS.md
+    python benchmarks/imports.py --write    # and puts the tables into RESULTS.md
 
 Fresh interpreters take turns; the time of an interpreter that imports nothing is taken off. `python -X importtime` says
 where it goes.
@@ -10,16 +10,13 @@ where it goes.
 from __future__ import annotations
 
 import argparse
-import datetime as dt
-import os
-import platform
 import statistics
 import subprocess
 import sys
 import time
-from pathlib import Path
 
-HERE = Path(__file__).parent
+import results
+
 HEAVY = ("torch", "datasets", "matplotlib", "numba", "scipy", "scipy.fft", "pandas", "pyarrow", "soundfile", "soxr")
 WAYS = {
     "nothing": "pass",
@@ -40,7 +37,7 @@ def seconds(code: str) -> float:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--write", action="store_true", help="append to benchmarks/RESULTS.md")
+    parser.add_argument("--write", action="store_true", help="put the tables into benchmarks/RESULTS.md")
     parser.add_argument("--n", type=int, default=15, help="interpreters per row")
     arguments = parser.parse_args()
     for code in WAYS.values():
@@ -62,19 +59,15 @@ def main() -> None:
         [
             "## imports.py: fresh interpreters, without the time of one that imports nothing; budget 0.3 s",
             "",
-            f"{dt.date.today().isoformat()}; {platform.machine()}, {os.cpu_count()} cores, load "
-            f"{os.getloadavg()[0]:.1f}; Python {platform.python_version()}; {arguments.n} of each",
+            f"{results.machine()}; {arguments.n} of each",
             "",
-            *[f"| {' | '.join(row)} |" for row in [header, ["---"] * len(header), *rows]],
+            *results.table(header, rows),
             "",
             f"Of {', '.join(HEAVY)}, `import audiogram` imports: {brought or 'none'}.",
             "",
         ]
     )
-    print(text)
-    if arguments.write:
-        with (HERE / "RESULTS.md").open("a", encoding="utf-8") as file:
-            file.write(text + "\n")
+    results.show(text, write=arguments.write)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
     python benchmarks/lexicon.py              # the demo's speech and model, 1,000 words, one thread
     python benchmarks/lexicon.py --words 5000
-    python benchmarks/lexicon.py --write      # and appends the table to RESULTS.md
+    python benchmarks/lexicon.py --write      # and puts the tables into RESULTS.md
 
 The words are the 136 of the demo and invented ones. The reference forces one word after the other, as for a ground
 truth, batched over words: it scores the same spellings by the same model, but shares no prefixes. Beam search is
@@ -12,13 +12,13 @@ compared with transformers' on the same encoder states.
 from __future__ import annotations
 
 import argparse
-import datetime as dt
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import results
 import torch
 from transformers import GenerationConfig
 from transformers.generation import GenerationMixin
@@ -123,22 +123,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--words", type=int, default=1000)
     parser.add_argument("--clips", type=int, default=64)
-    parser.add_argument("--write", action="store_true", help="append to benchmarks/RESULTS.md")
+    parser.add_argument("--write", action="store_true", help="put the tables into benchmarks/RESULTS.md")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     text = "\n".join(
         [
-            f"\n## lexicon.py: {arguments.words} words, {arguments.clips} clips of the demo, float32, one thread\n",
-            f"{dt.date.today()}, torch {torch.__version__}\n",
+            f"## lexicon.py: {arguments.words} words, {arguments.clips} clips of the demo, float32, one thread\n",
+            results.machine("torch") + "\n",
             "| | clips/s | ms per clip | against the reference |",
             "| --- | --- | --- | --- |",
             *table(arguments.words, arguments.clips),
         ]
     )
-    print(text)
-    if arguments.write:
-        with open(Path(__file__).with_name("RESULTS.md"), "a", encoding="utf-8") as file:
-            file.write(text + "\n")
+    results.show(text, write=arguments.write)
 
 
 if __name__ == "__main__":

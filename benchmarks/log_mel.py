@@ -1,7 +1,7 @@
 """Log-mel: speed, deviation and stored size against `transformers.WhisperFeatureExtractor` and its padded float32.
 
 python benchmarks/log_mel.py [--seconds 5] [--clips 16] [--threads 1]
-python benchmarks/log_mel.py --write             # and appends the tables to RESULTS.md
+python benchmarks/log_mel.py --write             # and puts the tables into RESULTS.md
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import results
 import torch
 from transformers import WhisperFeatureExtractor
 
@@ -85,7 +86,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=5.0, help="length of each clip")
     parser.add_argument("--clips", type=int, default=16)
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--write", action="store_true", help="append to benchmarks/RESULTS.md")
+    parser.add_argument("--write", action="store_true", help="put the tables into benchmarks/RESULTS.md")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     rng = np.random.default_rng(0)
@@ -93,18 +94,17 @@ def main() -> None:
     clips = [(0.1 * rng.standard_normal(samples)).astype(np.float32) for _ in range(options.clips)]
     text = "\n".join(
         [
+            f"## log_mel.py: {options.clips} clips of {options.seconds:g} s in 30 s windows, "
+            f"{options.threads} thread(s)",
             "",
-            f"### Log-mel: {options.clips} clips of {options.seconds:g} s in 30 s windows, {options.threads} thread(s)",
+            results.machine("torch", "transformers"),
             "",
             *computing(clips),
             "",
             *storing(clips),
         ]
     )
-    print(text)
-    if options.write:
-        with open(Path(__file__).with_name("RESULTS.md"), "a", encoding="utf-8") as file:
-            file.write(text + "\n")
+    results.show(text, write=options.write)
 
 
 if __name__ == "__main__":

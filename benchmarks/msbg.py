@@ -1,7 +1,7 @@
 """`msbg` against pyclarity 0.9: speed, and levels in third-octave bands, per severity.
 
     python benchmarks/msbg.py                      # prints
-    python benchmarks/msbg.py --write              # and appends the tables to RESULTS.md
+    python benchmarks/msbg.py --write              # and puts the tables into RESULTS.md
     python benchmarks/msbg.py --speech DIR         # levels also on the recordings in a folder
 
 At 44.1 kHz, the only rate that pyclarity takes, and at 16 kHz, where it would first have to resample (not counted).
@@ -17,7 +17,6 @@ import os
 os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", MKL_NUM_THREADS="1", NUMBA_NUM_THREADS="1")
 
 import argparse
-import datetime as dt
 import sys
 import time
 from collections.abc import Callable
@@ -31,10 +30,8 @@ from audiogram.filters.severity import severity_of
 from audiogram.kernels.threads import set_threads
 
 sys.path.insert(0, str(Path(__file__).parent))
-from filters import machine
+import results
 from reference import pyclarity_msbg as pyclarity
-
-HERE = Path(__file__).parent
 
 LEVEL = 91.0  # dB SPL at an RMS of 1: an RMS of 0.05 is 65 dB SPL
 SECONDS, CLIPS = 4.0, 8
@@ -131,15 +128,10 @@ def recordings(folder: Path, count: int) -> list[np.ndarray]:
     return clips
 
 
-def table(header: list[str], rows: list[list[str]]) -> list[str]:
-    """Lines of Markdown."""
-    return [f"| {' | '.join(row)} |" for row in [header, ["---"] * len(header), *rows]]
-
-
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--write", action="store_true", help="append to benchmarks/RESULTS.md")
+    parser.add_argument("--write", action="store_true", help="put the tables into benchmarks/RESULTS.md")
     parser.add_argument("--speech", type=Path, help="folder of .wav files to compare levels on, besides")
     parser.add_argument("--turns", type=int, default=7, help="how often each way is timed")
     arguments = parser.parse_args()
@@ -150,12 +142,12 @@ def main() -> None:
         [
             "## msbg.py: the Cambridge simulation against pyclarity 0.9",
             "",
-            f"{dt.date.today().isoformat()}; {machine()}",
+            results.machine("numpy", "scipy"),
             "",
             f"Milliseconds per second of sound, float32, clips of {SECONDS:g} s; in brackets how many times as fast as "
             f"pyclarity (budget in a batch: 20). pyclarity goes clip by clip in one thread.",
             "",
-            *table(
+            *results.table(
                 [
                     "loss",
                     "severity",
@@ -170,14 +162,11 @@ def main() -> None:
             "",
             "Level in third-octave bands above 0 dB SPL, ours less pyclarity's, in dB (budget: 0.5):",
             "",
-            *table(["sound", "loss", "severity", "bands", "RMS", "worst", "worst from 100 Hz on"], levels),
+            *results.table(["sound", "loss", "severity", "bands", "RMS", "worst", "worst from 100 Hz on"], levels),
             "",
         ]
     )
-    print(text)
-    if arguments.write:
-        with (HERE / "RESULTS.md").open("a", encoding="utf-8") as file:
-            file.write(text + "\n")
+    results.show(text, write=arguments.write)
 
 
 if __name__ == "__main__":

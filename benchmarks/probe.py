@@ -3,7 +3,7 @@
     python benchmarks/probe.py --tokenizer FOLDER                     # whisper-tiny shapes on the CPU, 1 and 2 threads
     python benchmarks/probe.py --tokenizer FOLDER --shape base --batch-size 4
     python benchmarks/probe.py --tokenizer FOLDER --shape large-v3 --device cuda --dtype bfloat16 --batch-size 64
-    python benchmarks/probe.py ... --write                            # and appends the tables to RESULTS.md
+    python benchmarks/probe.py ... --write                            # and puts the tables into RESULTS.md
 
 FOLDER holds a Whisper tokenizer with the full vocabulary (51,866 entries). Weights are random, which costs what
 trained ones cost; what a random model answers, and when it ends, is left to nobody: the end token is suppressed for
@@ -27,8 +27,6 @@ os.environ.setdefault("GOMP_SPINCOUNT", "3000")  # as the command line has it: t
 
 import argparse
 import contextlib
-import datetime as dt
-import platform
 import shutil
 import statistics
 import sys
@@ -51,9 +49,9 @@ from whisperprobe.probing.corpus import probe_corpus
 from whisperprobe.probing.probe import Probe
 
 sys.path.insert(0, str(Path(__file__).parent))
+import results
 from reference.per_clip_probe import PerClip
 
-HERE = Path(__file__).parent
 WORDS = ("three", "thought", "Transcendentalists", "spiel", "unhesitatingly", "cat", "weather", "Chicago")
 TOP_K = 1000
 
@@ -311,14 +309,8 @@ def read_rows(run: Path) -> dict[str, int]:
 
 def machine(args: argparse.Namespace) -> str:
     """Where this was measured."""
-    if args.device.startswith("cuda"):
-        where = torch.cuda.get_device_name()
-    else:
-        lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-        where = next((x.split(":", 1)[1].strip() for x in lines if x.startswith("model name")), platform.machine())
-        where += f", {os.cpu_count()} cores"
-    versions = f"torch {torch.__version__}, transformers {transformers.__version__}"
-    return f"{dt.date.today().isoformat()}; {where}; {args.dtype}; {versions}; load {os.getloadavg()[0]:.1f}"
+    device = f"{torch.cuda.get_device_name()}; " if args.device.startswith("cuda") else ""
+    return f"{results.machine('torch', 'transformers')}; {device}{args.dtype}"
 
 
 def main() -> None:
@@ -336,7 +328,7 @@ def main() -> None:
     parser.add_argument("--turns", type=int, default=7, help="against generate")
     parser.add_argument("--reference-turns", type=int, default=3, help="against the per-clip script")
     parser.add_argument("--reference-clips", type=int, default=2, help="clips of one turn of the per-clip script")
-    parser.add_argument("--write", action="store_true", help="append to benchmarks/RESULTS.md")
+    parser.add_argument("--write", action="store_true", help="put the tables into benchmarks/RESULTS.md")
     args = parser.parse_args()
     transformers.logging.set_verbosity_error()
     tokenizer = transformers.WhisperTokenizer.from_pretrained(args.tokenizer)
@@ -351,11 +343,12 @@ def main() -> None:
     head = ["shape", "threads", "batch", "new tokens"]
     text = "\n".join(
         [
-            f"## probe.py: everything on, {SHAPES[args.shape].seconds} s windows, {len(tokenizer)} tokens",
+            f"## probe.py: everything on, shape {args.shape}, {SHAPES[args.shape].seconds} s windows, "
+            f"{len(tokenizer)} tokens",
             "",
             machine(args),
             "",
-            *table(
+            *results.table(
                 [
                     *head, "clips/s from features", "generate, clips/s", "time / generate's (≤ 1.25)",
                     "clips/s from files", "clip by clip, clips/s", "times as fast (≥ 15)", "generate would be",
@@ -367,19 +360,11 @@ def main() -> None:
             "",
             "Milliseconds per clip, from files to files:",
             "",
-            *table([*head, *STEPS, "rest", "compute bound", "share of it"], shares),
+            *results.table([*head, *STEPS, "rest", "compute bound", "share of it"], shares),
             "",
         ]
     )  # fmt: skip
-    print(text)
-    if args.write:
-        with (HERE / "RESULTS.md").open("a", encoding="utf-8") as file:
-            file.write(text + "\n")
-
-
-def table(header: list[str], rows: list[list[str]]) -> list[str]:
-    """A Markdown table."""
-    return [f"| {' | '.join(row)} |" for row in [header, ["---"] * len(header), *rows]]
+    results.show(text, write=args.write)
 
 
 if __name__ == "__main__":

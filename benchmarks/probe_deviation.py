@@ -3,7 +3,7 @@
     python benchmarks/probe_deviation.py                                  # the demo's model and speech, float32
     python benchmarks/probe_deviation.py --speech fsdd --text-pattern '(?P<text>\\d)_(?P<speaker>[a-z]+)_(?P<take>\\d+)'
     python benchmarks/probe_deviation.py --tokenizer FOLDER               # and a random Whisper over its vocabulary
-    python benchmarks/probe_deviation.py --write                          # and appends the tables to RESULTS.md
+    python benchmarks/probe_deviation.py --write                          # and puts the tables into RESULTS.md
 
 The recomputation (`tests/whisperprobe/naive_probe.py`) reads every prefix on its own, without a cache, packing or
 batches, turns the logits to float64 and loops over the vocabulary. A random model (init_std 0.3) runs in float64:
@@ -15,9 +15,6 @@ transformers returns for the same `labels`.
 from __future__ import annotations
 
 import argparse
-import datetime as dt
-import os
-import platform
 import sys
 import time
 from importlib.util import module_from_spec, spec_from_file_location
@@ -25,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import results
 import torch
 
 from audiogram import condition as built_in
@@ -114,7 +112,7 @@ def compare(naive: Any, probe: Probe, args: argparse.Namespace, title: str) -> s
         f"{result.tokens['rank'].max()}), {len(result.ground_truth)} ground-truth pairs; {ours:.1f} s here, "
         f"{theirs:.1f} s naively",
         "",
-        f"{dt.date.today()}; {platform.machine()}, {os.cpu_count()} cores, {args.device}; torch {torch.__version__}",
+        f"{results.machine('torch', 'transformers')}; on {args.device}",
         "",
         f"| {'column':<36} | largest deviation |",
         f"| {'-' * 36} | ----------------- |",
@@ -140,7 +138,7 @@ def main() -> None:
     parser.add_argument("--condition")
     parser.add_argument("--text-pattern")
     parser.add_argument("--text-map", nargs="*", default=[], metavar="FROM=TO")
-    parser.add_argument("--write", action="store_true", help="append to benchmarks/RESULTS.md")
+    parser.add_argument("--write", action="store_true", help="put the tables into benchmarks/RESULTS.md")
     args = parser.parse_args()
 
     naive = load_naive()
@@ -150,15 +148,12 @@ def main() -> None:
         args.model, dtype=args.dtype, device=args.device, max_new_tokens=args.max_new_tokens
     )
     texts = [compare(naive, listener, args, f"{speech}, {model}, {args.dtype}")]
-    print(texts[0], flush=True)
+    results.show(texts[0], write=args.write)
     if args.tokenizer:
         listener = random_probe(naive, args.tokenizer, args.random_new_tokens)
         size = len(listener.vocabulary)
         texts.append(compare(naive, listener, args, f"{speech}, a random Whisper over {size} tokens, float64"))
-        print(texts[1])
-    if args.write:
-        with (HERE / "RESULTS.md").open("a", encoding="utf-8") as file:
-            file.write("\n".join(texts) + "\n")
+        results.show(texts[1], write=args.write)
 
 
 if __name__ == "__main__":

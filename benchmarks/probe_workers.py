@@ -2,7 +2,7 @@
 
     python benchmarks/probe_workers.py                       # whisper-tiny shapes with 6 s windows, one thread for them
     python benchmarks/probe_workers.py --device cuda --shape large-v3 --dtype bfloat16
-    python benchmarks/probe_workers.py --write               # and appends the table to RESULTS.md
+    python benchmarks/probe_workers.py --write               # and puts the tables into RESULTS.md
 
 Noise of `--clip-seconds` at 48 kHz is read, decoded, resampled to 16 kHz, filtered (hfloss) and probed with random
 weights over a small vocabulary, `--new-tokens` tokens for every clip. Numbers of threads take turns; medians and range.
@@ -31,7 +31,8 @@ from whisperprobe.probing.hearing import Hearing
 from whisperprobe.training.tokenizer import train_tokenizer
 
 sys.path.insert(0, str(Path(__file__).parent))
-from probe import HERE, SHAPES, Shape, machine, make_probe, seconds_of, spread, table
+import results
+from probe import SHAPES, Shape, machine, make_probe, seconds_of, spread
 
 SHAPES["tiny-6s"] = Shape(384, 4, 4, 6, positions=300)
 
@@ -49,7 +50,7 @@ def main() -> None:
     parser.add_argument("--num-threads", type=int, default=1, help="CPU threads of the model")
     parser.add_argument("--workers", type=int, nargs="+", default=[0, 1, 2, 4])
     parser.add_argument("--turns", type=int, default=5)
-    parser.add_argument("--write", action="store_true", help="append to benchmarks/RESULTS.md")
+    parser.add_argument("--write", action="store_true", help="put the tables into benchmarks/RESULTS.md")
     args = parser.parse_args()
     transformers.logging.set_verbosity_error()
     torch.set_num_threads(args.num_threads)
@@ -96,14 +97,13 @@ def main() -> None:
             "",
             machine(args),
             "",
-            *table(["format", "decoding alone, ms per clip", "workers", "clips/s", "gain over the first"], rows),
+            *results.table(
+                ["format", "decoding alone, ms per clip", "workers", "clips/s", "gain over the first"], rows
+            ),
             "",
         ]
     )
-    print(text)
-    if args.write:
-        with (HERE / "RESULTS.md").open("a", encoding="utf-8") as file:
-            file.write(text + "\n")
+    results.show(text, write=args.write)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Recruitment: input/output slopes and levels against theory, and the time it takes.
 
     python benchmarks/recruitment.py                  # prints
-    python benchmarks/recruitment.py --write          # and appends the tables to RESULTS.md
+    python benchmarks/recruitment.py --write          # and puts the tables into RESULTS.md
     python benchmarks/recruitment.py --device cuda    # times on a GPU, too
 
 Slopes are those of straight lines through the output levels of tones at 50, 60, ..., 90 dB SPL (above threshold only).
@@ -15,20 +15,17 @@ import os
 os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", MKL_NUM_THREADS="1", NUMBA_NUM_THREADS="1")
 
 import argparse
-import datetime as dt
-import platform
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
+import results
 import torch
 
 from audiogram import Audiogram
 from audiogram.filters.recruitment import Recruitment
 
-HERE = Path(__file__).parent
 RATE = 44_100  # so that there is a tone at 8 kHz
 FREQUENCIES = (250, 500, 1000, 2000, 4000, 8000)
 LEVELS = (50.0, 60.0, 70.0, 80.0, 90.0)
@@ -128,27 +125,10 @@ def speed(seconds: float, device: str | None) -> list[list[str]]:
     return rows
 
 
-def table(header: list[str], rows: list[list[str]]) -> list[str]:
-    """Lines of a Markdown table."""
-    return [f"| {' | '.join(row)} |" for row in [header, ["---"] * len(header), *rows]]
-
-
-def machine() -> str:
-    """Processor and libraries."""
-    model = platform.processor() or platform.machine()
-    if Path("/proc/cpuinfo").exists():
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        model = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), model)
-    return (
-        f"{model}, {os.cpu_count()} cores, one used; Python {platform.python_version()}, NumPy {np.__version__}, "
-        f"torch {torch.__version__}; load {os.getloadavg()[0]:.1f}"
-    )
-
-
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--write", action="store_true", help="append to benchmarks/RESULTS.md")
+    parser.add_argument("--write", action="store_true", help="put the tables into benchmarks/RESULTS.md")
     parser.add_argument("--seconds", type=float, default=1.0, help="time spent per row of the second table")
     parser.add_argument("--device", help="a GPU, e.g. cuda")
     arguments = parser.parse_args()
@@ -157,24 +137,21 @@ def main() -> None:
         [
             "## recruitment.py: slopes against theory, and speed",
             "",
-            f"{dt.date.today().isoformat()}; {machine()}",
+            results.machine("numpy", "torch"),
             "",
-            *table(
+            *results.table(
                 ["bank", "HL (dB)", "theory (dB/dB)", *(f"{f} Hz" for f in FREQUENCIES), "level re theory (dB)"],
                 slopes(),
             ),
             "",
-            *table(
+            *results.table(
                 ["Hz", "bank (channels)", "what", "µs per audio-second and ear", "deviation from float64"],
                 speed(arguments.seconds, arguments.device),
             ),
             "",
         ]
     )
-    print(text)
-    if arguments.write:
-        with (HERE / "RESULTS.md").open("a", encoding="utf-8") as file:
-            file.write(text + "\n")
+    results.show(text, write=arguments.write)
 
 
 if __name__ == "__main__":

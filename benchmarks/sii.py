@@ -1,7 +1,7 @@
 """Speech intelligibility index of the standard audiograms, with check values.
 
     python benchmarks/sii.py            # prints
-    python benchmarks/sii.py --write    # and appends the tables to RESULTS.md
+    python benchmarks/sii.py --write    # and puts the tables into RESULTS.md
 
 Speech at 65 dB SPL with the standard spectrum of normal effort (ANSI S3.5-1997), in quiet and in speech-shaped noise 5
 dB below it. The check values are printed in the standard's annex C and in the test files of the working group's
@@ -11,8 +11,8 @@ program kit (sii.to).
 from __future__ import annotations
 
 import argparse
-import datetime as dt
-from pathlib import Path
+
+import results
 
 import audiogram as ag
 from audiogram.intelligibility import sii
@@ -40,11 +40,6 @@ CHECKS = [
 ]
 
 
-def table(header: list[str], rows: list[list[str]]) -> list[str]:
-    """Lines of a Markdown table."""
-    return [f"| {' | '.join(row)} |" for row in [header, ["---"] * len(header), *rows]]
-
-
 def index(ear: ag.Audiogram) -> list[str]:
     """Third octaves and octaves in quiet, third octaves in noise."""
     values = (sii(ear, LEVEL), sii(ear, LEVEL, procedure="octave"), sii(ear, LEVEL, NOISE))
@@ -54,7 +49,7 @@ def index(ear: ag.Audiogram) -> list[str]:
 def main() -> None:
     """Compute and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--write", action="store_true", help="append to benchmarks/RESULTS.md")
+    parser.add_argument("--write", action="store_true", help="put the tables into benchmarks/RESULTS.md")
     arguments = parser.parse_args()
     checks = [[name, f"{value:.3f}", f"{sii(ear, **given):.4f}"] for name, ear, given, value in CHECKS]
     ears = [ag.preset(name) for name in NAMES]
@@ -73,18 +68,15 @@ def main() -> None:
         [
             "## sii.py: speech intelligibility index (ANSI S3.5-1997), speech at 65 dB SPL",
             "",
-            dt.date.today().isoformat(),
+            results.machine(),
             "",
-            *table(["check", "published", "ours"], checks),
+            *results.table(["check", "published", "ours"], checks),
             "",
-            *table(header, rows),
+            *results.table(header, rows),
             "",
         ]
     )
-    print(text)
-    if arguments.write:
-        with (Path(__file__).parent / "RESULTS.md").open("a", encoding="utf-8") as file:
-            file.write(text + "\n")
+    results.show(text, write=arguments.write)
 
 
 if __name__ == "__main__":

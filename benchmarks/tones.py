@@ -1,7 +1,7 @@
 """What the study's conditions do to pure tones: attenuation measured beside the threshold that was asked for.
 
     python benchmarks/tones.py            # prints
-    python benchmarks/tones.py --write    # and appends the tables to RESULTS.md
+    python benchmarks/tones.py --write    # and puts the tables into RESULTS.md
 
 Tones of 2 s at the audiogram's frequencies; level of the middle second after the filter, before normalisation, below
 that of the tone. At 16 kHz, 8 kHz is the Nyquist frequency, where a tone has no level of its own; hence 44.1 kHz too.
@@ -12,16 +12,13 @@ steeply with frequency a tone comes out a little above or below its threshold.
 from __future__ import annotations
 
 import argparse
-import datetime as dt
-import platform
-from pathlib import Path
 
 import numpy as np
+import results
 
 import audiogram
 from audiogram.filters.attenuation import Attenuation
 
-HERE = Path(__file__).parent
 RATES = (16_000, 44_100)
 
 
@@ -55,22 +52,18 @@ def table(rate: int) -> list[str]:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--write", action="store_true", help="append to benchmarks/RESULTS.md")
+    parser.add_argument("--write", action="store_true", help="put the tables into benchmarks/RESULTS.md")
     arguments = parser.parse_args()
     lines = [
         "## tones.py: effective attenuation of the study's conditions on pure tones",
         "",
-        f"{dt.date.today().isoformat()}; {platform.machine()}; Python {platform.python_version()}, "
-        f"NumPy {np.__version__}",
+        results.machine("numpy"),
         "",
     ]
     for rate in RATES:
         lines += [f"{rate} Hz:", "", *table(rate), ""]
     text = "\n".join(lines)
-    print(text)
-    if arguments.write:
-        with (HERE / "RESULTS.md").open("a", encoding="utf-8") as file:
-            file.write(text + "\n")
+    results.show(text, write=arguments.write)
 
 
 if __name__ == "__main__":
