@@ -19,7 +19,7 @@ from audiogram.errors import InputError
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["WindowSpec", "heard_frames", "log_mel"]
+__all__ = ["WindowSpec", "as_clips", "heard_frames", "log_mel", "mono_clip"]
 
 SAMPLE_RATE = 16_000  # Whisper's, in every configuration
 HOP_LENGTH = 160  # 10 ms between frames
@@ -151,7 +151,7 @@ def log_mel(
     import torch
 
     window = WindowSpec.of(model_or_config)
-    clips = [_checked(clip, i, window, sample_rate) for i, clip in enumerate(_as_clips(waveforms))]
+    clips = [_checked(clip, i, window, sample_rate) for i, clip in enumerate(as_clips(waveforms))]
     if not clips:
         raise InputError("log_mel received no clip; give at least one waveform.")
     target = torch.device(device) if device is not None else clips[0].device
@@ -160,7 +160,10 @@ def log_mel(
     order = sorted(range(len(clips)), key=lambda i: clips[i].shape[0])
     for start in range(0, len(order), _CLIPS_AT_ONCE):
         rows = order[start : start + _CLIPS_AT_ONCE]
-        out[torch.tensor(rows, device=target)] = _batch([clips[i] for i in rows], window, target)
+        heard, padding = heard_log_mels([clips[i] for i in rows], window, target)
+        at = torch.tensor(rows, device=target)
+        out[at] = padding[:, None, None]
+        out[at, :, : heard.shape[2]] = heard
     return out
 
 
@@ -184,8 +187,27 @@ def heard_frames(samples: int, window: WindowSpec) -> int:
     return min(window.n_frames, math.ceil((samples + window.n_fft // 2) / window.hop_length))
 
 
-def _batch(clips: list[torch.Tensor], window: WindowSpec, device: torch.device) -> torch.Tensor:
-    """Log-mel of clips that are padded together; shape (clips, bands, frames)."""
+def heard_log_mels(
+    clips: Sequence[torch.Tensor], window: WindowSpec, device: Any
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Compute log-mels of clips padded to the longest of them, without checking the clips.
+
+    Parameters
+    ----------
+    clips : sequence of tensor, each of shape (samples,)
+        float32, finite, at the window's rate, 1 to `window.n_samples` samples.
+    window : WindowSpec
+        Of the model.
+    device : torch.device
+        Where to compute.
+
+    Returns
+    -------
+    tensor, shape (clips, bands, frames)
+        The frames that see some of the longest clip's sound; what `log_mel` begins with.
+    tensor, shape (clips,)
+        What all later frames of a clip's window hold.
+    """
     import torch
     from torch.nn.functional import pad
 
@@ -207,11 +229,7 @@ def _batch(clips: list[torch.Tensor], window: WindowSpec, device: torch.device) 
     log_spec = mel.clamp_(min=_FLOOR_POWER).log10_()
     lowest = (log_spec.amax(dim=(1, 2)) - _DYNAMIC_RANGE).clamp_(min=floor)  # per clip: what silence is raised to
     log_spec = torch.maximum(log_spec, lowest[:, None, None]).add_(4.0).div_(4.0)
-    if heard == window.n_frames:
-        return log_spec
-    out = ((lowest + 4.0) / 4.0)[:, None, None].repeat(1, window.n_mels, window.n_frames)
-    out[..., :heard] = log_spec
-    return out
+    return log_spec, (lowest + 4.0) / 4.0
 
 
 @functools.lru_cache(maxsize=8)
@@ -239,23 +257,38 @@ def _mel_filters(n_mels: int, n_fft: int, device: torch.device) -> torch.Tensor:
     return torch.from_numpy(filters.T.copy()).to(device=device, dtype=torch.float32)
 
 
-def _as_clips(waveforms: Any) -> Sequence[Any]:
-    """One clip, a stack of clips or a sequence of clips, as a sequence of clips."""
+def as_clips(waveforms: Any, caller: str = "log_mel") -> Sequence[Any]:
+    """Return one clip, a stack of clips or a sequence of clips as a sequence of clips; `caller` is for errors."""
     dimensions = getattr(waveforms, "ndim", None)
     if dimensions is None:
         clips: Sequence[Any] = list(waveforms)
         if clips and isinstance(clips[0], int | float):
-            raise InputError("log_mel received a list of numbers; give NumPy arrays or torch tensors.")
+            raise InputError(f"{caller} received a list of numbers; give NumPy arrays or torch tensors.")
         return clips
     if dimensions not in (1, 2):
         raise InputError(
-            f"log_mel received waveforms of shape {tuple(waveforms.shape)}; give (samples,) or (clips, samples), mono."
+            f"{caller} received waveforms of shape {tuple(waveforms.shape)}; give (samples,) or (clips, samples), mono."
         )
     return [waveforms] if dimensions == 1 else list(waveforms)
 
 
-def _checked(clip: Any, index: int, window: WindowSpec, sample_rate: int) -> torch.Tensor:
-    """One clip as a float32 tensor at Whisper's rate, or the reason why it is none."""
+def mono_clip(clip: Any, index: int, sample_rate: int, wanted: int = SAMPLE_RATE) -> torch.Tensor:
+    """Return one clip as a float32 tensor at the wanted rate, on the device that it is on.
+
+    Parameters
+    ----------
+    clip : array or tensor of float, shape (samples,)
+        Mono sound, full scale ±1.
+    index : int
+        Its number, for what an error says.
+    sample_rate, wanted : int
+        The rate that it has and the one that it gets, Hz.
+
+    Raises
+    ------
+    InputError
+        It is empty, not finite, not mono or not floating point.
+    """
     import numpy as np
     import torch
 
@@ -268,7 +301,7 @@ def _checked(clip: Any, index: int, window: WindowSpec, sample_rate: int) -> tor
         tensor = torch.from_numpy(array if array.flags.writeable else array.copy())
     if not tensor.is_floating_point():
         raise InputError(
-            f"clip {index} is of type {tensor.dtype}; log_mel needs floating-point sound, full scale ±1. "
+            f"clip {index} is of type {tensor.dtype}; floating-point sound is needed, full scale ±1. "
             "For 16-bit samples divide by 32768 first."
         )
     if tensor.ndim != 1:
@@ -278,11 +311,17 @@ def _checked(clip: Any, index: int, window: WindowSpec, sample_rate: int) -> tor
     tensor = tensor.detach().to(torch.float32)
     if not bool(torch.isfinite(tensor).all()):
         raise InputError(f"clip {index} holds NaN or infinite samples; look at its source.")
-    if sample_rate != window.sample_rate:
+    if sample_rate != wanted:
         from audiogram import sound
 
-        resampled = sound.resample(tensor.cpu().numpy(), sample_rate, window.sample_rate)
+        resampled = sound.resample(tensor.cpu().numpy(), sample_rate, wanted)
         tensor = torch.from_numpy(np.ascontiguousarray(resampled, dtype=np.float32)).to(tensor.device)
+    return tensor
+
+
+def _checked(clip: Any, index: int, window: WindowSpec, sample_rate: int) -> torch.Tensor:
+    """One clip as a float32 tensor at Whisper's rate, or the reason why it is none."""
+    tensor = mono_clip(clip, index, sample_rate, window.sample_rate)
     if tensor.shape[0] > window.n_samples:
         raise InputError(
             f"clip {index} lasts {tensor.shape[0] / window.sample_rate:.2f} s, longer than the model's window of "
