@@ -1,15 +1,15 @@
-"""How well a model writes what it hears: word and character error rate, word accuracy, loss."""
+"""How well a model writes what it hears: word and character error rate, share of words or sentences written exactly."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-import torch
-
 from whisperprobe.labels import same_text, text_normaliser
 
 if TYPE_CHECKING:
+    import torch
+
     from whisperprobe.training.data import SpeechDataset
     from whisperprobe.training.model_folder import Listener
 
@@ -33,8 +33,9 @@ def text_scores(
     Returns
     -------
     dict
-        `wer` and `cer` over all clips together (errors per word, per character of the references, 0 and up),
-        `word_accuracy`, the share of clips written exactly (0 to 1), `n_clips` and `n_words`.
+        `wer` and `cer` over all clips together (errors per word, per character of the references, 0 and up), the
+        share of clips written exactly (0 to 1), `n_clips` and `n_words`. That share is `word_accuracy` where every
+        clip is a single word, `sentence_accuracy` where some are longer.
 
     Examples
     --------
@@ -54,11 +55,11 @@ def text_scores(
         kept_said, kept_written = [s for s, _ in pairs], [w for _, w in pairs]
         scores["wer"] = float(jiwer.wer(kept_said, kept_written))
         scores["cer"] = float(jiwer.cer(kept_said, kept_written))
-    scores["word_accuracy"] = sum(exact) / max(len(exact), 1)
+    single = all(len(text.split()) <= 1 for text in references)
+    scores["word_accuracy" if single else "sentence_accuracy"] = sum(exact) / max(len(exact), 1)
     return scores
 
 
-@torch.inference_mode()
 def evaluate_listener(
     listener: Listener,
     dataset: SpeechDataset,
@@ -90,25 +91,8 @@ def evaluate_listener(
     hypotheses : list of str
         What was written, clip by clip.
     """
-    model: Any = listener.model
-    was_training = model.training
-    model.eval()
-    # A model that has not learnt to stop would write on to the decoder's last position, at the cost of minutes.
-    longest = int(dataset.label_lengths.max())
-    limit = min(2 * longest + 8, model.config.max_target_positions - 4)
-    prompt: dict[str, Any] = {}
-    if getattr(model.generation_config, "is_multilingual", False):
-        prompt = {"language": language, "task": task}
-    loss, tokens, hypotheses = 0.0, 0, []
-    for start in range(0, len(dataset), batch_size):
-        batch = dataset.__getitems__([(0, i) for i in range(start, min(start + batch_size, len(dataset)))])
-        features, labels = batch["input_features"].to(device), batch["labels"].to(device)
-        count = int((labels != -100).sum())
-        loss += float(model(input_features=features, labels=labels, use_cache=False).loss) * count
-        tokens += count
-        written = model.generate(input_features=features, max_new_tokens=limit, return_timestamps=False, **prompt)
-        hypotheses += listener.tokenizer.batch_decode(written, skip_special_tokens=True)
-    model.train(was_training)
-    scores = {"loss": loss / tokens}
-    scores |= text_scores(dataset.speech.texts, hypotheses, tokenizer=listener.tokenizer, language=language)
-    return scores, hypotheses
+    from whisperprobe.training.evaluating import Evaluation
+
+    evaluation = Evaluation(language=language, task=task, batch_size=batch_size, device=device)
+    scores, heard = evaluation.hear(listener, dataset)
+    return scores, [clip.text for clip in heard]

@@ -1,0 +1,229 @@
+"""Scores of a model on the validation split, found by one process or several, and a table of what it wrote."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import io
+import logging
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+import torch.distributed as dist
+from torch.nn.functional import cross_entropy
+from torch.utils.data import DataLoader
+
+from audiogram.console import check_stop, stop_requested
+from audiogram.errors import StoppedError
+from whisperprobe.labels import prompt_ids, same_text, text_normaliser
+from whisperprobe.probing.batches import end_id_of
+from whisperprobe.probing.decode import Suppression, at_least_float32, greedy_decode, room_for_text
+from whisperprobe.training.curve_tables import EVALUATIONS
+from whisperprobe.training.data import SpeechDataset, collate
+from whisperprobe.training.metrics import text_scores
+
+if TYPE_CHECKING:
+    from whisperprobe.training.model_folder import Listener
+
+__all__ = ["Evaluation"]
+
+_log = logging.getLogger("whisperprobe")
+_COLUMNS = ("clip_id", "text", "hypothesis", "correct", "loss")
+
+
+class _Heard(NamedTuple):
+    """What became of one clip."""
+
+    row: int
+    loss: float  # summed over its tokens
+    tokens: int
+    text: str
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """How a model is scored while it is trained and at the end.
+
+    Parameters
+    ----------
+    folder : Path, optional
+        Run folder whose `evaluations/step-N.csv` shows the first hypotheses; none: nothing is written.
+    language, task : str
+        Of the prompt, as in training.
+    batch_size : int, default 32
+        Clips at once, in each process.
+    device : str or torch.device, default "cpu"
+        Where the model is.
+    autocast : torch.dtype, optional
+        Precision in which the model was trained over its float32 weights, such as `torch.bfloat16`.
+    shown : int, default 20
+        How many hypotheses the table holds: those of the split's first clips.
+    workers : int, default 0
+        Processes that read clips.
+    """
+
+    folder: Path | None = None
+    language: str = "en"
+    task: str = "transcribe"
+    batch_size: int = 32
+    device: str | torch.device = "cpu"
+    autocast: torch.dtype | None = None
+    shown: int = 20
+    workers: int = 0
+
+    def run(self, listener: Listener, dataset: SpeechDataset, step: int = 0) -> dict[str, float]:
+        """Score a model on a dataset. Under `torch.distributed` every process calls it and gets the same scores.
+
+        Parameters
+        ----------
+        listener : Listener
+            The model itself, not what DDP wraps around it.
+        dataset : SpeechDataset
+            Without augmentation; the same in every process.
+        step : int
+            Optimiser steps so far, for the table's name.
+
+        Returns
+        -------
+        dict
+            `loss` (mean cross-entropy over all tokens, those of the prompt behind the start token included, as in
+            training) and those of `text_scores`. They depend neither on the batch size nor on the number of
+            processes, but for the rounding of batched matrix products.
+
+        Raises
+        ------
+        StoppedError
+            When a signal asked any of the processes to stop; nothing is written then.
+        """
+        scores, heard = self.hear(listener, dataset)
+        if self.folder is not None and _rank() == 0:
+            self._show(self.folder, listener, dataset, heard[: self.shown], step)
+        return scores
+
+    def hear(self, listener: Listener, dataset: SpeechDataset) -> tuple[dict[str, float], list[_Heard]]:
+        """Score without writing anything; also returns what became of every clip, in the dataset's order."""
+        heard: list[_Heard] = []
+        with _evaluating(listener.model), self._precision():
+            for inputs, indices in self._batches(dataset):
+                heard += self._hear(listener, dataset, inputs, indices)
+                if stop_requested():
+                    break
+        heard = _gathered(heard)
+        loss = sum(h.loss for h in heard) / max(sum(h.tokens for h in heard), 1)
+        scores = text_scores(
+            [dataset.speech.texts[h.row] for h in heard], [h.text for h in heard],
+            tokenizer=listener.tokenizer, language=self.language,
+        )  # fmt: skip
+        return {"loss": loss, **scores}, heard
+
+    def _batches(self, dataset: SpeechDataset) -> Iterator[tuple[dict[str, Any], list[int]]]:
+        """This process's share. Batches are dealt out whole, so that each is the same however many there are."""
+        if not hasattr(dataset, "scoring_batches"):
+            pairs = [(0, i) for i in range(len(dataset))]
+            chunks = [pairs[i : i + self.batch_size] for i in range(0, len(pairs), self.batch_size)]
+            for chunk in chunks[_rank() :: _world()]:
+                batch = dataset.__getitems__(chunk)
+                yield {name: value.to(self.device) for name, value in batch.items()}, [i for _, i in chunk]
+            return
+        from whisperprobe.training.data import worker_init
+
+        shares = list(dataset.scoring_batches(self.batch_size))[_rank() :: _world()]
+        loader = DataLoader(
+            dataset, batch_sampler=shares, collate_fn=collate, num_workers=self.workers,
+            worker_init_fn=worker_init if self.workers else None,
+        )  # fmt: skip
+        for pairs, batch in zip(shares, loader, strict=True):
+            yield dataset.prepare(batch, self.device), [i for _, i in pairs]
+
+    def _hear(
+        self, listener: Listener, dataset: SpeechDataset, inputs: dict[str, Any], indices: Sequence[int]
+    ) -> list[_Heard]:
+        from transformers.cache_utils import DynamicCache
+        from transformers.models.whisper.modeling_whisper import shift_tokens_right
+
+        model: Any = listener.model
+        settings, labels = model.generation_config, inputs["labels"]
+        inputs = {**inputs, "input_features": inputs["input_features"].to(model.dtype)}
+        if "positions" in inputs:
+            from whisperprobe.training.hearing import encoder_outputs
+
+            states = encoder_outputs(model, inputs).last_hidden_state
+        else:
+            states = model.model.encoder(inputs["input_features"]).last_hidden_state
+        prompt = prompt_ids(listener.tokenizer, settings, language=self.language, task=self.task)
+        # A model that has not learnt to stop would write on to the decoder's last position, at the cost of minutes.
+        longest = int(dataset.label_lengths.max())
+        written = greedy_decode(
+            model, states, DynamicCache(), prompt, Suppression.of(settings, model.config.vocab_size),
+            end_id=end_id_of(settings, listener.tokenizer),
+            max_new_tokens=min(2 * longest + 8, room_for_text(model, prompt)),
+        )  # fmt: skip
+        texts = listener.tokenizer.batch_decode(written.token_ids, skip_special_tokens=True)
+        read = shift_tokens_right(labels, model.config.pad_token_id, model.config.decoder_start_token_id)
+        hidden = model.model.decoder(input_ids=read, encoder_hidden_states=states, use_cache=False).last_hidden_state
+        logits = at_least_float32(model.get_output_embeddings()(hidden))
+        losses = cross_entropy(logits.transpose(1, 2), labels, ignore_index=-100, reduction="none")
+        summed = losses.double().sum(1).tolist()
+        counts = (labels != -100).sum(1).tolist()
+        return [_Heard(*values) for values in zip(indices, summed, counts, texts, strict=True)]
+
+    def _precision(self) -> contextlib.AbstractContextManager[Any]:
+        if self.autocast is None:
+            return contextlib.nullcontext()
+        return torch.autocast(torch.device(self.device).type, dtype=self.autocast)
+
+    def _show(
+        self, folder: Path, listener: Listener, dataset: SpeechDataset, heard: Sequence[_Heard], step: int
+    ) -> None:
+        """Write the table of hypotheses, whole or not at all, and tell it to whoever reads the debug log."""
+        normalise = text_normaliser(listener.tokenizer, self.language)
+        speech, stream = dataset.speech, io.StringIO()
+        # a model may write line ends of any kind, which csv would leave bare
+        writer = csv.writer(stream, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
+        writer.writerow(_COLUMNS)
+        for h in heard:
+            clip, text = speech.ids[h.row], speech.texts[h.row]
+            correct = same_text(h.text, text, normalise)
+            writer.writerow([clip, text, h.text, str(correct).lower(), float(f"{h.loss / h.tokens:.6g}")])
+            _log.debug("step %d, %s: said %r, wrote %r", step, clip, text, h.text)
+        file = folder / EVALUATIONS / f"step-{step}.csv"
+        file.parent.mkdir(exist_ok=True)
+        temporary = file.with_name(f".{file.name}")
+        temporary.write_text(stream.getvalue(), encoding="utf-8", newline="")
+        os.replace(temporary, file)
+
+
+@contextlib.contextmanager
+def _evaluating(model: torch.nn.Module) -> Iterator[None]:
+    was_training = model.training
+    model.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        model.train(was_training)
+
+
+def _gathered(mine: list[_Heard]) -> list[_Heard]:
+    """What all processes heard, in the dataset's order; StoppedError in all of them where one was asked to stop."""
+    if _world() == 1:
+        check_stop()
+        return sorted(mine)
+    everyone: list[Any] = [None] * _world()
+    dist.all_gather_object(everyone, (stop_requested(), mine))
+    if any(stopped for stopped, _ in everyone):
+        check_stop()
+        raise StoppedError("stopped on request to another process; start the same command again to go on.")
+    return sorted(h for _, share in everyone for h in share)
+
+
+def _world() -> int:
+    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+
+
+def _rank() -> int:
+    return dist.get_rank() if dist.is_available() and dist.is_initialized() else 0
