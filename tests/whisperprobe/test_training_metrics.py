@@ -11,10 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from transformers.modeling_outputs import BaseModelOutput
 
 from audiogram.errors import StoppedError
 from whisperprobe.features import log_mel
 from whisperprobe.labels import Labels, prompt_ids
+from whisperprobe.probing.trimming import trimmed_states
+from whisperprobe.probing.windowing import PADDED, Windowing
 from whisperprobe.training import evaluating
 from whisperprobe.training.data import Speech, SpeechDataset
 from whisperprobe.training.evaluating import Evaluation
@@ -71,6 +74,11 @@ def listener() -> Listener:
 
 @pytest.fixture
 def dataset(listener: Listener) -> SpeechDataset:
+    return make_dataset(listener)
+
+
+def make_dataset(listener: Listener, windowing: Windowing = PADDED) -> SpeechDataset:
+    """Seven clips of noise, 0.25 to 1.2 s long."""
     rng, model = np.random.default_rng(1), listener.model
     prompt = prompt_ids(listener.tokenizer, model.generation_config)
     labels = Labels(listener.tokenizer, tuple(prompt), model.config.max_target_positions)
@@ -79,7 +87,7 @@ def dataset(listener: Listener) -> SpeechDataset:
         ids=[f"clip{i}" for i in range(len(TEXTS))], texts=list(TEXTS), labels=[labels(t) for t in TEXTS],
         lengths=[len(x) for x in sounds], rows=list(range(len(TEXTS))), waveforms=sounds,
     )  # fmt: skip
-    return SpeechDataset(speech, listener.window)
+    return SpeechDataset(speech, listener.window, windowing=windowing)
 
 
 @pytest.fixture
@@ -115,6 +123,36 @@ def test_neither_batches_nor_the_mode_of_the_model_matter(listener: Listener, da
     listener.model.eval()
     for scores in all_scores:
         assert scores == pytest.approx(all_scores[0], rel=1e-9)
+
+
+def test_trimmed_windows_are_heard_clip_by_clip_whatever_the_batch(listener: Listener, features: torch.Tensor) -> None:
+    dataset = make_dataset(listener, Windowing("trimmed", 0.1))
+    positions = [dataset.windowing.positions(n, listener.window) for n in dataset.speech.lengths]
+    assert positions == [25, 50, 50, 50, 50, 75, 75]
+    loss, count = 0.0, 0
+    for one, ids, length in zip(features, dataset.speech.labels, positions, strict=True):
+        with torch.no_grad():
+            states = BaseModelOutput(last_hidden_state=trimmed_states(listener.model, one[None], length))
+            own = listener.model(encoder_outputs=states, labels=torch.tensor([ids]))
+        loss, count = loss + float(own.loss) * len(ids), count + len(ids)
+    scores = [Evaluation(batch_size=size).run(listener, dataset) for size in (1, 2, 100)]
+    assert scores[0]["loss"] == pytest.approx(loss / count, rel=1e-9)
+    assert scores[0] == pytest.approx(scores[1], rel=1e-9)
+    assert scores[0] == pytest.approx(scores[2], rel=1e-9)
+    assert scores[0]["loss"] != pytest.approx(Evaluation().run(listener, make_dataset(listener))["loss"], rel=1e-6)
+
+
+def test_a_clip_that_cannot_be_read_any_more_is_not_scored_as_its_neighbour(
+    listener: Listener, dataset: SpeechDataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alone = Evaluation(batch_size=1).hear(listener, dataset)[1]
+    plain = SpeechDataset.__getitems__
+    monkeypatch.setattr(
+        SpeechDataset, "__getitems__", lambda self, pairs: plain(self, [(e, 4 if i == 3 else i) for e, i in pairs])
+    )
+    for size in (1, 3):
+        heard = Evaluation(batch_size=size).hear(listener, dataset)[1]
+        assert [(h.row, h.text) for h in heard] == [(h.row, h.text) for h in alone if h.row != 3]
 
 
 def test_the_first_hypotheses_are_kept_and_told(

@@ -21,9 +21,9 @@ from audiogram.console import check_stop, stop_requested
 from audiogram.errors import StoppedError
 from whisperprobe.labels import prompt_ids, same_text, text_normaliser
 from whisperprobe.probing.batches import end_id_of
-from whisperprobe.probing.decode import Suppression, at_least_float32, greedy_decode, room_for_text
+from whisperprobe.probing.decode import Suppression, at_least_float32, encode, greedy_decode, room_for_text
 from whisperprobe.training.curve_tables import EVALUATIONS
-from whisperprobe.training.data import SpeechDataset, collate
+from whisperprobe.training.data import SpeechDataset, collate, worker_init
 from whisperprobe.training.metrics import text_scores
 
 if TYPE_CHECKING:
@@ -42,6 +42,15 @@ class _Heard(NamedTuple):
     loss: float  # summed over its tokens
     tokens: int
     text: str
+
+
+class _Share(NamedTuple):
+    """A batch."""
+
+    rows: list[int]  # of the dataset
+    features: torch.Tensor
+    labels: torch.Tensor
+    positions: int | None  # of the encoder; none: all
 
 
 @dataclass(frozen=True)
@@ -108,8 +117,8 @@ class Evaluation:
         """Score without writing anything; also returns what became of every clip, in the dataset's order."""
         heard: list[_Heard] = []
         with _evaluating(listener.model), self._precision():
-            for inputs, indices in self._batches(dataset):
-                heard += self._hear(listener, dataset, inputs, indices)
+            for share in self._batches(dataset):
+                heard += self._hear(listener, dataset, share)
                 if stop_requested():
                     break
         heard = _gathered(heard)
@@ -120,45 +129,39 @@ class Evaluation:
         )  # fmt: skip
         return {"loss": loss, **scores}, heard
 
-    def _batches(self, dataset: SpeechDataset) -> Iterator[tuple[dict[str, Any], list[int]]]:
+    def _batches(self, dataset: SpeechDataset) -> Iterator[_Share]:
         """This process's share. Batches are dealt out whole, so that each is the same however many there are."""
-        if not hasattr(dataset, "scoring_batches"):
-            pairs = [(0, i) for i in range(len(dataset))]
-            chunks = [pairs[i : i + self.batch_size] for i in range(0, len(pairs), self.batch_size)]
-            for chunk in chunks[_rank() :: _world()]:
-                batch = dataset.__getitems__(chunk)
-                yield {name: value.to(self.device) for name, value in batch.items()}, [i for _, i in chunk]
-            return
-        from whisperprobe.training.data import worker_init
-
-        shares = list(dataset.scoring_batches(self.batch_size))[_rank() :: _world()]
+        alike: dict[int | None, list[int]] = {}  # one length of trimmed window to a batch: nothing needs a mask then
+        for row, samples in enumerate(dataset.speech.lengths):
+            alike.setdefault(dataset.windowing.positions(samples, dataset.window), []).append(row)
+        dealt = [
+            (positions, rows[i : i + self.batch_size])
+            for positions, rows in alike.items()
+            for i in range(0, len(rows), self.batch_size)
+        ][_rank() :: _world()]
+        workers = self.workers if dataset.wants_workers else 0
         loader = DataLoader(
-            dataset, batch_sampler=shares, collate_fn=collate, num_workers=self.workers,
-            worker_init_fn=worker_init if self.workers else None,
+            dataset, batch_sampler=[[(0, row) for row in rows] for _, rows in dealt], collate_fn=collate,
+            num_workers=workers, worker_init_fn=worker_init if workers else None,
         )  # fmt: skip
-        for pairs, batch in zip(shares, loader, strict=True):
-            yield dataset.prepare(batch, self.device), [i for _, i in pairs]
+        for (positions, rows), batch in zip(dealt, loader, strict=True):
+            inputs = dataset.prepare(batch, self.device)
+            # a clip that cannot be read any more is heard as its neighbour, which has a row of its own
+            own = [i for i, (row, heard) in enumerate(zip(rows, batch["index"], strict=True)) if row == heard]
+            if own:
+                yield _Share([rows[i] for i in own], inputs["input_features"][own], inputs["labels"][own], positions)
 
-    def _hear(
-        self, listener: Listener, dataset: SpeechDataset, inputs: dict[str, Any], indices: Sequence[int]
-    ) -> list[_Heard]:
-        from transformers.cache_utils import DynamicCache
+    def _hear(self, listener: Listener, dataset: SpeechDataset, share: _Share) -> list[_Heard]:
         from transformers.models.whisper.modeling_whisper import shift_tokens_right
 
         model: Any = listener.model
-        settings, labels = model.generation_config, inputs["labels"]
-        inputs = {**inputs, "input_features": inputs["input_features"].to(model.dtype)}
-        if "positions" in inputs:
-            from whisperprobe.training.hearing import encoder_outputs
-
-            states = encoder_outputs(model, inputs).last_hidden_state
-        else:
-            states = model.model.encoder(inputs["input_features"]).last_hidden_state
+        settings, labels = model.generation_config, share.labels
+        states, cross_cache = encode(model, share.features, share.positions)
         prompt = prompt_ids(listener.tokenizer, settings, language=self.language, task=self.task)
         # A model that has not learnt to stop would write on to the decoder's last position, at the cost of minutes.
         longest = int(dataset.label_lengths.max())
         written = greedy_decode(
-            model, states, DynamicCache(), prompt, Suppression.of(settings, model.config.vocab_size),
+            model, states, cross_cache, prompt, Suppression.of(settings, model.config.vocab_size),
             end_id=end_id_of(settings, listener.tokenizer),
             max_new_tokens=min(2 * longest + 8, room_for_text(model, prompt)),
         )  # fmt: skip
@@ -169,7 +172,7 @@ class Evaluation:
         losses = cross_entropy(logits.transpose(1, 2), labels, ignore_index=-100, reduction="none")
         summed = losses.double().sum(1).tolist()
         counts = (labels != -100).sum(1).tolist()
-        return [_Heard(*values) for values in zip(indices, summed, counts, texts, strict=True)]
+        return [_Heard(*values) for values in zip(share.rows, summed, counts, texts, strict=True)]
 
     def _precision(self) -> contextlib.AbstractContextManager[Any]:
         if self.autocast is None:

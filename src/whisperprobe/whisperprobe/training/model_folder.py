@@ -11,11 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 from audiogram.errors import InputError, unknown_name
 from whisperprobe.features import WindowSpec
+from whisperprobe.labels import is_multilingual
+from whisperprobe.probing.windowing import PADDED, Windowing
 
 if TYPE_CHECKING:
     from transformers import WhisperForConditionalGeneration
 
-__all__ = ["Listener", "load_listener", "new_listener", "weights_digest"]
+__all__ = ["Listener", "load_listener", "new_listener", "read_windowing", "weights_digest"]
+
+LISTENING = "listening.json"  # how sound meets the window, where it is not padded to the whole of it
 
 _WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
 _TOKENIZER = ("tokenizer.json", "vocab.json")
@@ -46,19 +50,32 @@ class Listener:
         Its vocabulary.
     window : WindowSpec
         What it takes in.
+    windowing : Windowing, default PADDED
+        How sound meets that window: padded to the whole of it, or trimmed to the clip and a margin.
     """
 
     model: WhisperForConditionalGeneration
     tokenizer: Any
     window: WindowSpec
+    windowing: Windowing = PADDED
 
     def save(self, folder: Path) -> None:
-        """Write config, safetensors, generation config, tokenizer and feature extractor for plain transformers."""
+        """Write config, safetensors, generation config, tokenizer and feature extractor for plain transformers.
+
+        The tokenizer is left with the prompt that the generation config asks for, so that `tokenizer(text)` makes the
+        labels that the model was trained on. Windows other than padded ones are told in `listening.json`, which plain
+        transformers does not read: it always pads.
+        """
         from transformers import WhisperFeatureExtractor
 
         self.model.save_pretrained(folder)
         for weights in folder.glob("*.safetensors"):  # written for the owner alone; a model folder is to be shared
             weights.chmod((folder / "config.json").stat().st_mode & 0o777)
+        settings: Any = self.model.generation_config
+        if is_multilingual(self.tokenizer, settings) and getattr(settings, "language", None):
+            prompt = {"language": settings.language, "task": settings.task}
+            self.tokenizer.set_prefix_tokens(**prompt, predict_timestamps=False)
+            self.tokenizer.init_kwargs.update(prompt)  # what is written into tokenizer_config.json
         self.tokenizer.save_pretrained(folder)
         # Without the file `tokenizer.normalize` fails; an empty table leaves spellings as they are.
         spelling = getattr(self.tokenizer, "english_spelling_normalizer", None) or {}
@@ -67,6 +84,34 @@ class Listener:
             feature_size=self.window.n_mels, chunk_length=self.window.n_frames // 100, sampling_rate=16_000
         )
         extractor.save_pretrained(folder)
+        if self.windowing == PADDED:
+            (folder / LISTENING).unlink(missing_ok=True)
+        else:
+            told = json.dumps(self.windowing.describe(), indent=2, sort_keys=True)
+            (folder / LISTENING).write_text(told + "\n", encoding="utf-8")
+
+
+def read_windowing(name: str | Path) -> Windowing:
+    """Return how a model was trained to hear: what its folder's `listening.json` says, else padded windows.
+
+    Raises
+    ------
+    InputError
+        For a file that says something else, naming it.
+    """
+    from whisperprobe.probing.extras import NOTHING_MORE
+
+    file = Path(name) / LISTENING
+    try:
+        told = json.loads(file.read_text(encoding="utf-8"))
+        return Windowing.of(NOTHING_MORE, **told)
+    except (FileNotFoundError, NotADirectoryError):
+        return PADDED
+    except (ValueError, TypeError) as error:
+        raise InputError(
+            f"{file} does not say how sound meets the window ({error}); copy it from the model folder again, or remove "
+            "it to have windows padded."
+        ) from error
 
 
 def load_listener(name: str | Path) -> Listener:
@@ -112,7 +157,7 @@ def load_listener(name: str | Path) -> Listener:
             f"{name}: the tokenizer has {len(tokenizer)} tokens, the model {model.config.vocab_size}. "
             "One of the two comes from another model."
         )
-    return Listener(model, tokenizer, window)
+    return Listener(model, tokenizer, window, read_windowing(name))
 
 
 def new_listener(shape: Mapping[str, Any], tokenizer: Any, *, language: str, task: str, seed: int) -> Listener:
