@@ -43,7 +43,7 @@ TRAINING = {
     "vocabulary_size": 340, "condition": "normal", "epochs": 4, "learning_rate": 1e-3, "warmup_steps": 200,
     "scheduler": "cosine", "batch_size": 32, "weight_decay": 0.01, "seed": 1, "evaluate": False,
     # Short and narrow masks: a longer one would remove the very consonant that tells the word from its neighbours.
-    "augment": {"time_masks": 1, "time_mask_seconds": 0.05, "band_masks": 1, "band_mask_bands": 12},
+    "augment": {"time_masks": 1, "time_mask_seconds": 0.05, "frequency_masks": 1, "frequency_mask_bands": 12},
 }  # fmt: skip
 SHIPPED = (
     "config.json", "generation_config.json", "model.safetensors", "normalizer.json", "preprocessor_config.json",

@@ -144,14 +144,34 @@ class LogMels:
         """
         import torch
 
-        table = self.table(split).select(["frames", "padding", "vector_row"]).take(pa.array(indices, pa.int64()))
-        out = torch.empty((len(table), self.window.n_mels, self.window.n_frames), dtype=torch.float32)
-        for spectrum, row in zip(out, table.to_pylist(), strict=True):
-            first, frames = row["vector_row"], row["frames"]
-            kept = self._frames[split][first : first + frames].astype(np.float32)
-            spectrum[:, :frames] = torch.from_numpy(kept).T
-            spectrum[:, frames:] = row["padding"]
+        out = torch.empty((len(indices), self.window.n_mels, self.window.n_frames), dtype=torch.float32)
+        for spectrum, kept, padding in zip(out, *self.heard(split, indices), strict=True):
+            spectrum[:, : len(kept)] = torch.from_numpy(kept.astype(np.float32)).T
+            spectrum[:, len(kept) :] = padding
         return out
+
+    def heard(self, split: str, indices: Sequence[int]) -> tuple[list[np.ndarray[Any, Any]], list[float]]:
+        """Return log-mels as they are stored.
+
+        Parameters
+        ----------
+        split : str
+            Which split.
+        indices : sequence of int
+            Clips, counted in the order of `table`.
+
+        Returns
+        -------
+        list of ndarray, each of shape (frames, bands)
+            Only the frames that see some of the clip's sound.
+        list of float
+            What all later frames of each clip's window hold.
+        """
+        table = self.table(split).select(["frames", "padding", "vector_row"]).take(pa.array(indices, pa.int64()))
+        rows = table.to_pylist()
+        found = self._frames[split]
+        kept = [found[row["vector_row"] : row["vector_row"] + row["frames"]] for row in rows]
+        return kept, [row["padding"] for row in rows]
 
     def padded(self, split: str) -> Padded:
         """Return a split as a sequence that `transformers.Seq2SeqTrainer` takes, shuffled by the stage's seed."""

@@ -1,234 +1,56 @@
-"""Speech to train on: read once, checked, kept in memory where it fits, handed out batch by batch."""
+"""`SpeechDataset`: batches of speech, read by workers, heard on the model's device."""
 
 from __future__ import annotations
 
-import io
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import Dataset
 
 from audiogram.errors import InputError
-from whisperprobe.corpora.clip_sound import at_rate
-from whisperprobe.corpora.log_mel_reading import is_log_mel, open_log_mel
-from whisperprobe.features import WindowSpec, log_mel
+from whisperprobe.features import WindowSpec, heard_frames, heard_log_mels
 from whisperprobe.labels import Labels
+from whisperprobe.probing.windowing import PADDED, Windowing
 from whisperprobe.training.augment import Augmentation, draw
+from whisperprobe.training.batches import EpochSampler, collate, worker_init
+from whisperprobe.training.masking import hide
+from whisperprobe.training.random_ears import through_ears
+from whisperprobe.training.reading import (
+    CACHE_BYTES,
+    MOST_EXCLUDED,
+    Speech,
+    open_speech,
+    read_speech,
+    training_split,
+)
 
 if TYPE_CHECKING:
     from audiogram import Condition
-    from whisperprobe.corpora.clip_sound import at_rate
-from whisperprobe.corpora.log_mel_reading import LogMels
 
-__all__ = ["EpochSampler", "Labels", "SpeechDataset", "open_speech", "read_speech", "training_split"]
+__all__ = [
+    "EpochSampler",
+    "Labels",
+    "Speech",
+    "SpeechDataset",
+    "collate",
+    "open_speech",
+    "read_speech",
+    "training_split",
+    "worker_init",
+]
 
-CACHE_BYTES = 2 * 2**30  # log-mels or sound up to this size stay in memory
-MOST_EXCLUDED = 0.05
+_AT_ONCE = 64  # clips whose log-mels are computed together when all are kept
+_ATTEMPTS = 20  # neighbours that are tried in place of a clip that cannot be read any more
 
-
-@dataclass
-class Speech:
-    """One split, as far as it can be trained on."""
-
-    ids: list[str] = field(default_factory=list)
-    texts: list[str] = field(default_factory=list)
-    labels: list[list[int]] = field(default_factory=list)
-    lengths: list[int] = field(default_factory=list)  # samples at the window's rate
-    rows: list[int] = field(default_factory=list)  # where in the corpus
-    waveforms: list[np.ndarray[Any, Any]] | None = field(default_factory=list)
-    excluded: dict[str, int] = field(default_factory=dict)
-    load: Callable[[Sequence[int]], list[np.ndarray[Any, Any]]] | None = None
-    load_features: Callable[[Sequence[int]], torch.Tensor] | None = None  # of a corpus of log-mels, which has no sound
-
-    def sound(self, indices: Sequence[int]) -> list[np.ndarray[Any, Any]]:
-        """Sound of some clips, from memory or from the corpus."""
-        if self.waveforms is not None:
-            return [self.waveforms[i] for i in indices]
-        assert self.load is not None
-        return self.load([self.rows[i] for i in indices])
-
-    def features(self, indices: Sequence[int]) -> torch.Tensor:
-        """Log-mels of some clips of a corpus of log-mels."""
-        assert self.load_features is not None
-        return self.load_features([self.rows[i] for i in indices])
-
-
-def open_speech(source: Any, **options: Any) -> Any:
-    """Open a corpus of sound, with the options of `audiogram.corpus.open_corpus`, or of log-mels, which takes none."""
-    if not is_log_mel(source):
-        from audiogram.corpus import open_corpus
-
-        return open_corpus(source, **options)
-    given = sorted(name for name, value in options.items() if value)
-    if given:
-        raise InputError(f"{source} is a corpus of log-mels, which takes no {given[0]}; give it to logmel instead.")
-    return open_log_mel(source)
-
-
-def training_split(corpus: Any) -> str:
-    """Name of the split to train on; InputError where there is none."""
-    if "train" not in corpus.splits or corpus.count("train") == 0:
-        found = ", ".join(f"{name} ({corpus.count(name)} clips)" for name in corpus.splits) or "no clips at all"
-        raise InputError(
-            f"the corpus has no training split: it has {found}. Name the folder 'train', or say how to split it "
-            "(split = {column = ..., test = [...]})."
-        )
-    return "train"
-
-
-def read_speech(
-    corpus: Any, split: str, window: WindowSpec, labels: Labels, *, cache_bytes: int = CACHE_BYTES
-) -> Speech:
-    """Read a split: check every clip, keep the sound while it fits in memory.
-
-    Parameters
-    ----------
-    corpus : audiogram.corpus.Corpus or LogMels
-        Anything with a corpus's `count` and `read`, or what `whisperprobe.open_log_mel` opens.
-    split : str
-        Which split.
-    window : WindowSpec
-        Of the model.
-    labels : Labels
-        How transcripts become token ids.
-    cache_bytes : int
-        How much sound is kept, float32; beyond it every batch reads its own.
-
-    Returns
-    -------
-    Speech
-
-    Raises
-    ------
-    InputError
-        Where more than 5 % of the clips are unreadable, without text, or too long for encoder or decoder.
-    """
-    if is_log_mel(corpus):
-        return _read_log_mels(corpus, split, window, labels)
-    speech, size = Speech(), 0
-    examples: dict[str, str] = {}  # the first clip of each reason
-    for row, clip in enumerate(corpus.read(split, range(corpus.count(split)))):
-        reason, detail, waveform, length = None, "", None, 0
-        if not (clip.text or "").strip():
-            reason = "without text"
-        elif len(ids := labels(clip.text)) > labels.longest:
-            reason = f"with a transcript of more tokens than the decoder's {labels.longest} positions"
-        else:
-            try:
-                if speech.waveforms is None:
-                    length = _samples(clip, window.sample_rate)
-                else:
-                    waveform = at_rate(clip, window.sample_rate)
-                    length = len(waveform)
-            except InputError as error:
-                reason, detail = "unreadable", f": {error}"
-        if reason is None and length > window.n_samples:
-            reason = f"longer than the model's window of {window.seconds:g} s"
-        if reason is not None:
-            speech.excluded[reason] = speech.excluded.get(reason, 0) + 1
-            examples.setdefault(reason, f"{clip.id!r}{detail}")
-            continue
-        speech.ids.append(clip.id)
-        speech.texts.append(clip.text.strip())
-        speech.labels.append(ids)
-        speech.lengths.append(length)
-        speech.rows.append(row)
-        if waveform is not None and speech.waveforms is not None:
-            size += waveform.nbytes
-            speech.waveforms.append(waveform)
-            if size > cache_bytes:
-                speech.waveforms = None
-    _check_excluded(speech, examples, corpus.count(split), split)
-
-    def load(rows: Sequence[int]) -> list[np.ndarray[Any, Any]]:
-        return [at_rate(clip, window.sample_rate) for clip in corpus.read(split, rows)]
-
-    speech.load = load
-    return speech
-
-
-def _read_log_mels(corpus: LogMels, split: str, window: WindowSpec, labels: Labels) -> Speech:
-    """A split of a corpus of log-mels; what its own stage could not use is not in it any more."""
-    if corpus.window != window:
-        made, wanted = corpus.window, window
-        raise InputError(
-            f"{corpus.root} has log-mels of {made.n_mels} bands for windows of {made.seconds:g} s; the model takes "
-            f"{wanted.n_mels} bands and {wanted.seconds:g} s. Write them anew with logmel's --model."
-        )
-    speech = Speech(waveforms=None, load_features=lambda rows: corpus.features(split, rows))
-    examples: dict[str, str] = {}
-    own = corpus.manifest["options"]["labels"] == labels.describe()
-    for row, clip in enumerate(corpus.table(split).to_pylist()):
-        text = (clip["text"] or "").strip()
-        ids = [] if not text else clip["labels"] if own else labels(text)
-        reason = None
-        if not text:
-            reason = "without text"
-        elif len(ids) > labels.longest:
-            reason = f"with a transcript of more tokens than the decoder's {labels.longest} positions"
-        if reason is not None:
-            speech.excluded[reason] = speech.excluded.get(reason, 0) + 1
-            examples.setdefault(reason, repr(clip["id"]))
-            continue
-        speech.ids.append(clip["id"])
-        speech.texts.append(text)
-        speech.labels.append(ids)
-        speech.lengths.append(clip["samples"])
-        speech.rows.append(row)
-    _check_excluded(speech, examples, corpus.count(split), split)
-    return speech
-
-
-def _check_excluded(speech: Speech, examples: dict[str, str], total: int, split: str) -> None:
-    excluded = sum(speech.excluded.values())
-    if not speech.ids or excluded > MOST_EXCLUDED * total:
-        reasons = "; ".join(f"{n} {reason} (the first: {examples[reason]})" for reason, n in speech.excluded.items())
-        raise InputError(
-            f"{excluded} of the {total} clips of split {split!r} cannot be trained on, more than {MOST_EXCLUDED:.0%}: "
-            f"{reasons or 'the split is empty'}. Cut or remove them, or take a model that fits."
-        )
-
-
-def _samples(clip: Any, wanted: int) -> int:
-    """Length from the file's header alone: nothing is decoded that will not be kept."""
-    import soundfile
-
-    try:
-        header = soundfile.info(io.BytesIO(clip.encoded))
-    except soundfile.SoundFileError as error:
-        raise InputError(f"clip {clip.id!r} cannot be read: {error}") from error
-    frames: float = header.frames * wanted / header.samplerate
-    return round(frames)
-
-
-class EpochSampler(Sampler[tuple[int, int]]):
-    """Clips in an order drawn from (seed, epoch), each with its epoch, which the augmentation needs.
-
-    Parameters
-    ----------
-    n : int
-        Number of clips.
-    seed : int
-        Of the run.
-    """
-
-    def __init__(self, n: int, seed: int) -> None:
-        self.n, self.seed, self.epoch = n, seed, 0
-
-    def __len__(self) -> int:
-        return self.n
-
-    def __iter__(self) -> Iterator[tuple[int, int]]:
-        epoch = self.epoch
-        for i in draw(self.seed, epoch, "order").permutation(self.n):
-            yield epoch, int(i)
+Batch = dict[str, Any]
 
 
 class SpeechDataset(Dataset[Any]):
-    """Batches of log-mels and labels, computed once where nothing changes from epoch to epoch.
+    """Speech in batches: `__getitems__` reads, in a worker; `prepare` filters and makes log-mels, on the device.
+
+    Log-mels are computed once and kept where nothing changes from epoch to epoch and they fit in memory.
 
     Parameters
     ----------
@@ -244,6 +66,13 @@ class SpeechDataset(Dataset[Any]):
         Of the run.
     cache_bytes : int
         How much log-mel is kept in memory.
+    windowing : Windowing
+        Whole windows, or trimmed ones, which `heard_by` lets a model take.
+
+    Raises
+    ------
+    InputError
+        A condition or an augmentation of the sound, and a corpus of log-mels, which has none.
     """
 
     def __init__(
@@ -255,72 +84,265 @@ class SpeechDataset(Dataset[Any]):
         augment: Augmentation | None = None,
         seed: int = 0,
         cache_bytes: int = CACHE_BYTES,
+        windowing: Windowing = PADDED,
     ) -> None:
         self.speech, self.window, self.condition, self.augment, self.seed = speech, window, condition, augment, seed
+        self.windowing = windowing
         self.varies = augment is not None and augment.needs_waveform
         self.label_lengths = torch.tensor([len(ids) for ids in speech.labels])
-        # By length and never by id: padding and end token share an id.
-        self.labels = torch.full((len(speech.ids), int(self.label_lengths.max())), -100)
-        for row, ids in zip(self.labels, speech.labels, strict=True):
-            row[: len(ids)] = torch.tensor(ids)
-        self.features: torch.Tensor | None = None
+        self._failed: dict[int, str] = {}
         if speech.load_features is not None and (condition is not None or self.varies):
             what = f"condition {condition.name!r}" if condition is not None else "augmentation of the sound"
             raise InputError(
                 f"{what} needs sound, and a corpus of log-mels holds none. Give the corpus that they were made from"
                 + ("." if condition is not None else ", or augment='masks'.")
             )
-        size = 4 * len(speech.ids) * window.n_mels * window.n_frames
-        if speech.load_features is not None:
-            if size <= cache_bytes:
-                self.features = speech.features(range(len(speech.ids)))
-        elif not self.varies and speech.waveforms is not None:
-            if condition is not None:
-                speech.waveforms = [self._filtered(x, i) for i, x in enumerate(speech.waveforms)]
-            if size <= cache_bytes:
-                self.features = log_mel(speech.waveforms, window)
-                speech.waveforms = None  # not needed any more, and as large as the log-mels
+        self.features: list[torch.Tensor] | None = None  # (bands, frames) of each clip, without the silence behind it
+        self._padding: list[float] = []
+        size = sum(4 * window.n_mels * heard_frames(n, window) for n in speech.lengths)
+        if (
+            size <= cache_bytes
+            and not self.varies
+            and (speech.load_features is not None or speech.waveforms is not None)
+        ):
+            self._keep_features()
 
     def __len__(self) -> int:
         return len(self.speech.ids)
 
-    def __getitem__(self, pair: tuple[int, int]) -> dict[str, torch.Tensor]:
+    @property
+    def wants_workers(self) -> bool:
+        """Whether there is work for other processes: not where everything is kept."""
+        return self.features is None
+
+    @property
+    def failures(self) -> dict[str, int]:
+        """How many clips turned out to be unusable while training, by reason; others were heard in their place."""
+        found: dict[str, int] = {}
+        for reason in self._failed.values():
+            found[reason] = found.get(reason, 0) + 1
+        return found
+
+    def names(self, batch: Mapping[str, Any]) -> list[str]:
+        """Return the ids of the clips of a batch."""
+        return [self.speech.ids[i] for i in batch["index"]]
+
+    def __getitem__(self, pair: tuple[int, int]) -> Batch:
         return self.__getitems__([pair])
 
-    def __getitems__(self, pairs: Sequence[tuple[int, int]]) -> dict[str, torch.Tensor]:
-        """One batch: `input_features` (clips, bands, frames) and `labels` (clips, tokens), padded with -100."""
-        indices = [i for _, i in pairs]
-        rows = torch.tensor(indices)
-        heard = [1 + self.speech.lengths[i] // self.window.hop_length for i in indices]
-        if self.features is not None:
-            features = self.features[rows]
-        elif self.speech.load_features is not None:
-            features = self.speech.features(indices)
+    def __getitems__(self, pairs: Sequence[tuple[int, int]]) -> Batch:
+        """Read one batch, for `prepare`.
+
+        Parameters
+        ----------
+        pairs : sequence of (epoch, index)
+            From `EpochSampler`.
+
+        Returns
+        -------
+        dict
+            `labels` (clips, tokens), padded with -100; `index` and `samples`, lists; `features` (clips, bands, frames)
+            with `padding` (clips,), or `sound` (clips, samples); where augmentation draws them, `thresholds`
+            (clips, frequencies) and `masks` (clips, masks, 2).
+        """
+        indices, epochs = [i for _, i in pairs], [epoch for epoch, _ in pairs]
+        batch: Batch = {"labels": torch.empty(0), "index": indices}
+        if self.features is not None or self.speech.load_features is not None:
+            batch["samples"] = [self.speech.lengths[i] for i in indices]
+            batch["features"], batch["padding"] = self._known(indices)
         else:
-            sounds = self.speech.sound(indices)
-            if self.varies or self.speech.waveforms is None:
-                sounds = [self._changed(x, *pair) for x, pair in zip(sounds, pairs, strict=True)]
-            features = log_mel(sounds, self.window)
-            heard = [1 + len(x) // self.window.hop_length for x in sounds]
-        if self.augment is not None and (self.augment.time_masks or self.augment.band_masks):
-            for one, frames, (epoch, i) in zip(features, heard, pairs, strict=True):
-                rng = draw(self.seed, epoch, f"masks/{self.speech.ids[i]}")
-                self.augment.mask(one, min(frames, self.window.n_frames), rng)
-        return {"input_features": features, "labels": self.labels[rows, : int(self.label_lengths[rows].max())]}
+            sounds = self._sounds(indices, epochs, batch)
+            batch["samples"] = [len(x) for x in sounds]
+            batch["sound"] = torch.zeros((len(sounds), max(batch["samples"])))
+            for row, x in zip(batch["sound"], sounds, strict=True):
+                row[: len(x)] = torch.from_numpy(x)
+        named = [(epoch, self.speech.ids[i]) for epoch, i in zip(epochs, batch["index"], strict=True)]
+        if self.augment is not None and self.augment.ears is not None:
+            ears = [self.augment.thresholds(self.seed, epoch, id) for epoch, id in named]
+            batch["thresholds"] = torch.from_numpy(np.stack(ears))
+        if self.augment is not None and self.augment.masks:
+            spans = [
+                self.augment.spans(self._frames(n), self.window.n_mels, draw(self.seed, epoch, f"masks/{id}"))
+                for n, (epoch, id) in zip(batch["samples"], named, strict=True)
+            ]
+            batch["masks"] = torch.from_numpy(np.stack(spans))
+        batch["labels"] = self._labels(batch["index"])
+        return batch
 
-    def _changed(self, x: np.ndarray[Any, Any], epoch: int, index: int) -> np.ndarray[Any, Any]:
-        if self.augment is not None and self.varies:
-            rng = draw(self.seed, epoch, self.speech.ids[index])
-            x = self.augment.waveform(x, rng, sample_rate=self.window.sample_rate, longest=self.window.n_samples)
-        return self._filtered(x, index) if self.condition is not None else x
+    def prepare(self, batch: Batch, device: Any) -> Batch:
+        """Hear a batch: on the device, what a model takes.
 
-    def _filtered(self, x: np.ndarray[Any, Any], index: int) -> np.ndarray[Any, Any]:
-        assert self.condition is not None
-        # Noise is drawn by the clip's id, as in a masked corpus: both ways of filtering hear the same sound.
-        heard = self.condition(x, self.window.sample_rate, keys=self.speech.ids[index])
-        return np.asarray(heard, dtype=np.float32)
+        Parameters
+        ----------
+        batch : dict
+            From `__getitems__`, on any device.
+        device : torch.device or str
+            Of the model.
+
+        Returns
+        -------
+        dict
+            `input_features` (clips, bands, frames), `labels` (clips, tokens), and with trimmed windows `positions`, a
+            list of how many of the encoder's positions each clip has, and no more frames than they need.
+
+        Raises
+        ------
+        InputError
+            Where the condition cannot be applied, or more than 5 % of the clips could not be read.
+        """
+        self._note(batch.get("failed", {}))
+        features, padding = self._heard(batch, torch.device(device))
+        frames, positions = self.window.n_frames, None
+        if self.windowing.padding == "trimmed":
+            whole = self.window.n_frames // 2
+            positions = [self.windowing.positions(n, self.window) or whole for n in batch["samples"]]
+            frames = min(2 * max(positions) + 2, frames)
+        prepared = {"input_features": _padded(features, padding, frames), "labels": batch["labels"].to(device)}
+        return prepared if positions is None else {**prepared, "positions": positions}
+
+    def heard(self, indices: Sequence[int], device: Any) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return log-mels of whole windows (clips, bands, frames) and labels of some clips, as of epoch 0."""
+        batch = self.__getitems__([(0, i) for i in indices])
+        self._note(batch.get("failed", {}))
+        features, padding = self._heard(batch, torch.device(device))
+        return _padded(features, padding, self.window.n_frames), batch["labels"].to(device)
+
+    def _heard(self, batch: Batch, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+        """Log-mels of a batch as far as its longest clip reaches, masked, and what follows them."""
+        if "features" in batch:
+            features, padding = batch["features"].to(device).float(), batch["padding"].to(device)
+        else:
+            sound, samples = batch["sound"].to(device), batch["samples"]
+            if self.augment is not None and self.augment.ears is not None:
+                sound = through_ears(sound, samples, batch["thresholds"].to(device), self.augment.ears, self.window)
+            rows = [row[:n] for row, n in zip(sound, samples, strict=True)]
+            if self.condition is not None:
+                rows = filtered(rows, self.condition, self.window.sample_rate, self.names(batch))
+            features, padding = heard_log_mels(rows, self.window, device)
+        if self.augment is not None and self.augment.masks:
+            frames = [self._frames(n) for n in batch["samples"]]
+            features = hide(features, frames, batch["masks"].to(device), self.augment.time_masks)
+        return features, padding
+
+    def _frames(self, samples: int) -> int:
+        """Frames of a clip that may be masked."""
+        return min(1 + samples // self.window.hop_length, self.window.n_frames)
+
+    def _labels(self, indices: Sequence[int]) -> torch.Tensor:
+        # By length and never by id: padding and end token share an id.
+        labels = torch.full((len(indices), int(self.label_lengths[list(indices)].max())), -100)
+        for row, i in zip(labels, indices, strict=True):
+            ids = self.speech.labels[i]
+            row[: len(ids)] = torch.tensor(ids)
+        return labels
+
+    def _known(self, indices: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Log-mels that need not be computed, as they are kept or stored, padded to the longest of them."""
+        if self.features is not None:
+            found, padding = [self.features[i] for i in indices], [self._padding[i] for i in indices]
+        else:
+            found, padding = self.speech.log_mels(indices)
+        behind = torch.tensor(padding)
+        size = (len(found), self.window.n_mels, max(one.shape[1] for one in found))
+        features = behind.to(found[0].dtype)[:, None, None].expand(size).contiguous()
+        for row, one in zip(features, found, strict=True):
+            row[:, : one.shape[1]] = one
+        return features, behind
+
+    def _sounds(self, indices: list[int], epochs: Sequence[int], batch: Batch) -> list[np.ndarray[Any, Any]]:
+        """Sound of clips, augmented. One that cannot be read any more is replaced by a neighbour, and told."""
+        sounds: list[Any] = self.speech.sound(indices)
+        for k, found in enumerate(sounds):
+            for _ in range(_ATTEMPTS):
+                if not isinstance(found, InputError):
+                    break
+                batch.setdefault("failed", {})[indices[k]] = str(found)
+                indices[k] = (indices[k] + 1) % len(self)
+                (found,) = self.speech.sound([indices[k]])
+            else:
+                raise InputError(f"{_ATTEMPTS} clips in a row cannot be read, the last: {found}")
+            sounds[k] = found
+            if self.augment is not None and self.augment.changes_waveform:
+                rng = draw(self.seed, epochs[k], self.speech.ids[indices[k]])
+                rate, longest = self.window.sample_rate, self.window.n_samples
+                sounds[k] = self.augment.waveform(found, rng, sample_rate=rate, longest=longest)
+        return sounds
+
+    def _note(self, failed: Mapping[int, str]) -> None:
+        self._failed.update(failed)
+        if len(self._failed) > MOST_EXCLUDED * len(self):
+            index, reason = next(iter(failed.items()))
+            raise InputError(
+                f"{len(self._failed)} of the {len(self)} clips could not be read while training, more than "
+                f"{MOST_EXCLUDED:.0%}; the last: {self.speech.ids[index]!r}: {reason}"
+            )
+
+    def _keep_features(self) -> None:
+        """Compute the log-mels of all clips, those of like length together, and forget the sound."""
+        speech, n = self.speech, len(self)
+        kept: list[Any] = [None] * n
+        self._padding = [0.0] * n
+        order = sorted(range(n), key=speech.lengths.__getitem__)
+        for start in range(0, n, _AT_ONCE):
+            some = order[start : start + _AT_ONCE]
+            if speech.load_features is not None:
+                found, padding = speech.log_mels(some)
+                features: Sequence[torch.Tensor] = [one.float() for one in found]
+            else:
+                rows = [torch.from_numpy(x) for x in speech.sound(some)]
+                if self.condition is not None:
+                    rows = filtered(rows, self.condition, self.window.sample_rate, [speech.ids[i] for i in some])
+                whole, behind = heard_log_mels(rows, self.window, torch.device("cpu"))
+                padding = behind.tolist()
+                features = [
+                    one[:, : heard_frames(speech.lengths[i], self.window)] for one, i in zip(whole, some, strict=True)
+                ]
+            for i, one, value in zip(some, features, padding, strict=True):
+                kept[i], self._padding[i] = one.clone(memory_format=torch.contiguous_format), value
+        self.features, speech.waveforms = kept, None
 
 
-def collate(batch: Any) -> Any:
-    """What the data loader does with a batch that is one already: nothing."""
-    return batch
+def filtered(rows: list[torch.Tensor], condition: Condition, rate: int, ids: Sequence[str]) -> list[torch.Tensor]:
+    """Hear clips through a condition, each at its own length: what is behind a clip is no part of it.
+
+    Parameters
+    ----------
+    rows : list of tensor, each of shape (samples,)
+        Sound; on the CPU the filter's NumPy path hears it, on another device its torch path.
+    condition : Condition
+        Whose noise is drawn by the clip's id, as in a masked corpus: both ways of filtering hear the same sound.
+    rate : int
+        Hz.
+    ids : sequence of str
+        Of the clips.
+
+    Returns
+    -------
+    list of tensor
+        Float32, shapes and device of `rows`.
+    """
+    alike: dict[int, list[int]] = {}
+    for k, row in enumerate(rows):
+        alike.setdefault(len(row), []).append(k)
+    heard = list(rows)
+    for members in alike.values():
+        x: Any = torch.stack([rows[k] for k in members])
+        on_cpu = x.device.type == "cpu"
+        y = condition(x.numpy() if on_cpu else x, rate, keys=[ids[k] for k in members])
+        found = torch.from_numpy(np.asarray(y, dtype=np.float32)) if on_cpu else y.float()
+        if not bool(torch.isfinite(found).all()):
+            bad = next(ids[k] for k, one in zip(members, found, strict=True) if not bool(torch.isfinite(one).all()))
+            raise InputError(f"clip {bad!r}: the condition {condition.name!r} made it NaN or infinite.")
+        for k, one in zip(members, found, strict=True):
+            heard[k] = one
+    return heard
+
+
+def _padded(features: torch.Tensor, padding: torch.Tensor, frames: int) -> torch.Tensor:
+    """Log-mels with so many frames: cut, or followed by what each clip's silence is."""
+    clips, bands, there = features.shape
+    if there >= frames:
+        return features[..., :frames].contiguous()
+    out = padding.to(features.dtype)[:, None, None].expand(clips, bands, frames).contiguous()
+    out[..., :there] = features
+    return out
