@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import importlib.metadata
+import os
 import random
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +16,7 @@ from audiogram.errors import AudiogramError, WorkError
 if TYPE_CHECKING:
     from audiogram import Condition
 
-__all__ = ["quiet_generators", "quiet_transformers", "told_full_disk", "versions"]
+__all__ = ["devices_in_words", "quiet_generators", "quiet_transformers", "told_full_disk", "usable_cores", "versions"]
 
 
 @contextlib.contextmanager
@@ -80,3 +81,16 @@ def versions(hearing: Condition | None) -> dict[str, str]:
         for one in (plugin, *plugin.get("parts", {}).values()):
             found[one["distribution"]] = one["version"]
     return found
+
+
+def usable_cores() -> int:
+    """Cores that this process may use, which on a shared machine are not all."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def devices_in_words(device: str, processes: int) -> str:
+    """What a run computed on, such as "4 x NVIDIA H100 80GB HBM3" or "CPU, 2 threads"."""
+    import torch
+
+    what = torch.cuda.get_device_name() if device == "cuda" else f"CPU, {torch.get_num_threads()} threads"
+    return what if processes == 1 else f"{processes} x {what}"

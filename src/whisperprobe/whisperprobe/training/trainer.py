@@ -2,32 +2,31 @@
 
 from __future__ import annotations
 
-import logging
-import math
-import time
+import contextlib
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from audiogram.console import check_stop, stop_on_signals
-from audiogram.errors import InputError, unknown_name
+from audiogram.console import stop_on_signals
+from audiogram.errors import InputError
 from audiogram.listening import as_condition
 from whisperprobe.devices import chosen_device
+from whisperprobe.training.adapters import Lora
 from whisperprobe.training.augment import Augmentation
-from whisperprobe.training.options import check_numbers
-from whisperprobe.training.records import RunFolder, last_sealed_checkpoint, model_card
-from whisperprobe.training.surroundings import quiet_generators, quiet_transformers, told_full_disk, versions
+from whisperprobe.training.batch_plan import BatchPlan
+from whisperprobe.training.options import check_options, chosen_precision
+from whisperprobe.training.processes import Processes
+from whisperprobe.training.recipes import DEFAULTS, settings
+from whisperprobe.training.records import RunFolder
+from whisperprobe.training.surroundings import quiet_generators, quiet_transformers, told_full_disk
 
 if TYPE_CHECKING:
     from audiogram import Condition
-    from whisperprobe.training.data import Speech
     from whisperprobe.training.model_folder import Listener
 
 __all__ = ["FinetuneResult", "finetune"]
-
-_log = logging.getLogger("whisperprobe")
-DEFAULT_EPOCHS = 3
 
 
 @dataclass(frozen=True)
@@ -39,17 +38,21 @@ class FinetuneResult:
     path : Path
         The model folder.
     steps : int
-        Optimiser steps.
+        Optimiser steps taken.
+    step : int
+        The step whose weights were kept.
     seconds : float
         Of training, reading and evaluation not counted, and of the last start only.
     clips_per_second : float
         Of training.
     evaluation : dict
-        On the validation split: `loss`, `wer`, `cer`, `word_accuracy`, `n_clips`, `n_words`; empty without one.
+        Of the kept weights on the validation split: `loss`, `wer`, `cer`, `word_accuracy`, `n_clips`, `n_words`; empty
+        without one.
     """
 
     path: Path
     steps: int
+    step: int
     seconds: float
     clips_per_second: float
     evaluation: dict[str, float] = field(default_factory=dict)
@@ -64,22 +67,40 @@ def finetune(
     vocabulary_size: int = 512,
     tokenizer: str | Path | None = None,
     condition: str | Condition | None = None,
+    recipe: str | None = None,
     max_steps: int | None = None,
     epochs: float | None = None,
-    learning_rate: float = 1e-4,
-    warmup_steps: int = 0,
-    scheduler: str = "linear",
-    batch_size: int = 32,
-    weight_decay: float = 0.0,
-    clip_gradient: float = 1.0,
+    learning_rate: float | None = None,
+    warmup_steps: int | None = None,
+    scheduler: str | None = None,
+    weight_decay: float | None = None,
+    clip_gradient: float | None = None,
+    global_batch: int | None = None,
+    batch_size: int | None = None,
+    auto_batch: bool = False,
+    precision: str = "auto",
+    gradient_checkpointing: bool = False,
+    freeze: str | None = None,
+    lora: Any = None,
     seed: int = 0,
     language: str = "en",
     task: str = "transcribe",
     leading_space: bool = False,
     augment: Any = None,
+    padding: str | None = None,
+    margin: float = 1.0,
+    group_by_length: bool | None = None,
+    workers: int | None = None,
     evaluate: bool = True,
-    resume: str = "auto",
+    eval_every: int | None = None,
+    best_metric: str = "wer",
+    keep: str = "best",
+    patience: int | None = None,
     save_every: int | None = None,
+    save_total_limit: int = 2,
+    log_every: int | None = None,
+    tensorboard: bool | None = None,
+    resume: str = "auto",
     device: str = "auto",
     threads: int | None = None,
     text_pattern: str | None = None,
@@ -91,7 +112,10 @@ def finetune(
 
     Trains on the split "train", scores on "validation" and never looks at "test". Stopped by SIGTERM, SIGUSR1 or a
     power cut, the same call goes on from the last whole checkpoint; on a CPU it ends with the same weights as an
-    undisturbed run. A finished run is returned at once.
+    undisturbed run. A finished run is returned at once. Nothing is fetched but a model named by its hub name.
+
+    Started by `torchrun --nproc-per-node N`, N processes share every step, each on a GPU of its own or, with device
+    "cpu", on the CPU. What is learnt does not depend on N, but for rounding.
 
     Parameters
     ----------
@@ -99,7 +123,7 @@ def finetune(
         What `audiogram.corpus.open_corpus` opens: a folder of audio, a Parquet dataset, a masked corpus; or what
         `whisperprobe.write_log_mel` has written for this model, which takes no condition and no split.
     out : str or Path
-        The model folder to write; new, empty, or of the same call.
+        The model folder to write; new, empty, or of the same call. One process, or one torchrun, at a time.
     model : str or Path, optional
         Folder or hub name of the Whisper to train further.
     from_config : mapping, optional
@@ -111,20 +135,39 @@ def finetune(
         Folder of a tokenizer to use instead of training one, with `from_config`.
     condition : str or Condition, optional
         Hearing condition applied to the sound on the fly; none for a corpus that is masked already.
+    recipe : {"study", "pilot"}, optional
+        Values for what is left out below: "study" (large-v3: 3 epochs, rate 1e-5, 500 warm-up steps, 64 clips per
+        step, 8 at once, saved and evaluated every 1000 steps), "pilot" (10,000 steps, rate 1.5e-5, 1000 warm-up
+        steps, weight decay 0.05, clipping 0.5, 16 clips per step, 1 at once, saved and evaluated every 500 steps).
     max_steps, epochs : int, float, optional
         How long to train: one of the two; default 3 epochs.
     learning_rate : float, default 1e-4
-        Peak rate of AdamW. 1e-3 suits small models from random weights.
+        Peak rate of AdamW. 1e-5 suits large models, 1e-3 small ones from random weights.
     warmup_steps : int, default 0
         Steps of linear rise.
     scheduler : {"linear", "cosine", "constant"}
-        What the rate does after the warm-up.
-    batch_size : int, default 32
-        Clips per step.
+        What the rate does after the warm-up; default "linear".
     weight_decay : float, default 0.0
         Of AdamW; not for biases and norms.
     clip_gradient : float, default 1.0
         Largest norm of the gradient.
+    global_batch : int, default 32
+        Clips per step, over all processes. The loss of a step is the mean over all its tokens.
+    batch_size : int, optional
+        Clips that a device holds at once; gradients are accumulated until the step is full. Default: each process's
+        share of the step. Given without `global_batch` or a recipe, a step has so many clips of every process.
+    auto_batch : bool, default False
+        Try which batch fits into memory, from `batch_size` down.
+    precision : {"auto", "float32", "bf16"}
+        "bf16": products in bfloat16, weights and optimiser in float32; needs a GPU that has it. "auto": where there is
+        one.
+    gradient_checkpointing : bool, default False
+        Compute activations anew in the backward pass: about a third more time, much less memory.
+    freeze : {"encoder", "decoder"}, optional
+        Half of the model that stays as it is.
+    lora : bool, int, mapping or Lora, optional
+        Train low-rank adapters instead of the weights: True, their rank, or a table of `rank` (32), `alpha` (twice the
+        rank), `dropout` (0) and `targets` (["q_proj", "v_proj"]). They are merged at the end, and kept in `adapter/`.
     seed : int, default 0
         Of weights, order and augmentation.
     language, task : str
@@ -134,14 +177,38 @@ def finetune(
     augment : bool, str, mapping or Augmentation, optional
         True or "voices": speed, shift, gain, noise and masks; "masks": SpecAugment alone; or a table of
         `Augmentation`'s options.
+    padding : {"window", "trimmed"}, optional
+        Hear every clip in the model's whole window, or only as long as it is. Recorded in the model folder, so that
+        probes do the same. Default: as the model was trained.
+    margin : float, default 1.0
+        Silence behind the clip that a trimmed window holds at least, seconds.
+    group_by_length : bool, optional
+        Whether clips of like length share a step; default: with trimmed windows.
+    workers : int, optional
+        Processes that read and decode, for each process that trains; default: up to 4, none where all clips are kept
+        in memory.
     evaluate : bool, default True
-        Whether to score on the validation split at the end.
-    resume : {"auto", "never"}
-        "never" starts over.
+        Whether to score on the validation split: at the end, and every `eval_every` steps.
+    eval_every : int, optional
+        Steps between evaluations.
+    best_metric : {"wer", "cer", "loss", "word_accuracy", "sentence_accuracy"}
+        By which the best of several evaluations is chosen; the first of equal ones.
+    keep : {"best", "last"}
+        Which weights the model folder gets, where there were evaluations.
+    patience : int, optional
+        End after so many evaluations without anything better.
     save_every : int, optional
         Steps between checkpoints; default a tenth of the run, at least 100.
-    device : str, default "auto"
-        "cpu", "cuda", or whichever there is.
+    save_total_limit : int, default 2
+        Newest checkpoints to keep while training; the best is kept besides.
+    log_every : int, optional
+        Steps between rows of training.csv; default a hundredth of the run, at most 25.
+    tensorboard : bool, optional
+        Whether to write TensorBoard's event files; default: where it is installed.
+    resume : {"auto", "never"}
+        "never" starts over.
+    device : {"auto", "cpu", "cuda"}
+        Where to compute; of several GPUs the first that CUDA_VISIBLE_DEVICES names.
     threads : int, optional
         Of torch, on the CPU.
     text_pattern, text_map, split
@@ -158,34 +225,24 @@ def finetune(
     InputError
         For a wrong option, a corpus that does not fit the model, a folder of another run.
     WorkError
-        When the loss stops being finite; the last good checkpoint is kept.
+        When the loss stops being finite, memory runs out, or another process works on the folder; the last good
+        checkpoint is kept.
     StoppedError
         When a signal asked to stop; a checkpoint has been written.
     """
-    check_numbers(locals())
-    if resume not in ("auto", "never"):
-        raise unknown_name("resume", resume, ("auto", "never"))
-    if (model is None) == (from_config is None):
-        raise InputError("finetune needs either a model to train further or from_config, the shape of a new one.")
-    if model is not None and tokenizer is not None:
-        raise InputError("a tokenizer can only be given with from_config: a model has its own.")
-    augmentation = Augmentation.of(augment)
+    given = dict(locals())
+    chosen = settings(recipe, {name: given[name] for name in (*DEFAULTS, "max_steps")})
+    check_options({**given, **chosen})
+    augmentation, adapters = Augmentation.of(augment), Lora.of(lora)
     hearing = None if condition is None else as_condition(condition)
-    where = chosen_device(device)
-
-    from whisperprobe.training.data import open_speech, training_split
+    where = _device(device)
+    precision = chosen_precision(precision, where)
+    processes = Processes.here(where)
+    plan = BatchPlan.of(chosen["global_batch"], chosen["batch_size"], processes.count)
+    reading = {"text_pattern": text_pattern, "text_map": text_map, "split": split}
+    corpus, masked = _corpus(source, hearing, max_samples, seed, reading)
     from whisperprobe.training.model_folder import weights_digest
 
-    corpus = open_speech(source, text_pattern=text_pattern, text_map=text_map, split=split)
-    if max_samples is not None:
-        corpus = corpus.sample(max_samples, seed)
-    training_split(corpus)
-    masked = (corpus.manifest or {}).get("condition")
-    if masked and hearing is not None:
-        raise InputError(
-            f"the corpus is filtered already (condition {_name(masked)!r}), and condition {hearing.name!r} would "
-            "filter it again. Give the unfiltered corpus, or no condition."
-        )
     options = {
         "corpus": corpus.describe(), "corpus_fingerprint": corpus.fingerprint(), "corpus_condition": masked,
         "model": None if model is None else str(model),
@@ -193,97 +250,82 @@ def finetune(
         "from_config": None if from_config is None else dict(from_config),
         "vocabulary_size": vocabulary_size if from_config is not None and tokenizer is None else None,
         "tokenizer": None if tokenizer is None else str(tokenizer),
+        "tokenizer_sha256": _tokenizer_digest(tokenizer),
         "condition": None if hearing is None else hearing.to_dict(),
-        "max_steps": max_steps, "epochs": DEFAULT_EPOCHS if max_steps is None and epochs is None else epochs,
-        "learning_rate": learning_rate, "warmup_steps": warmup_steps, "scheduler": scheduler, "batch_size": batch_size,
-        "weight_decay": weight_decay, "clip_gradient": clip_gradient, "seed": seed, "language": language, "task": task,
-        "leading_space": leading_space, "augment": None if augmentation is None else augmentation.to_dict(),
-        "evaluate": evaluate, "max_samples": max_samples,
+        "recipe": recipe, "max_steps": chosen["max_steps"], "epochs": chosen["epochs"],
+        **{name: chosen[name] for name in (
+            "learning_rate", "warmup_steps", "scheduler", "weight_decay", "clip_gradient", "eval_every",
+        )},
+        "global_batch": plan.global_batch, "precision": precision, "freeze": freeze,
+        "lora": None if adapters is None else adapters.to_dict(),
+        "seed": seed, "language": language, "task": task, "leading_space": leading_space,
+        "augment": None if augmentation is None else augmentation.to_dict(),
+        "padding": padding, "margin": margin if padding == "trimmed" else None,
+        "group_by_length": padding == "trimmed" if group_by_length is None else group_by_length,
+        "evaluate": evaluate, "best_metric": best_metric, "keep": keep, "patience": patience,
+        "max_samples": max_samples,
     }  # fmt: skip
     folder = RunFolder(Path(out), options)
-    if resume == "never":
-        folder.start_over()
-    if (done := folder.results()) is not None:
+    done = processes.first(lambda: folder.finished() if resume == "auto" else None)
+    if done is not None:
         return _result(folder.path, done)
-    with told_full_disk(folder.path), stop_on_signals(), quiet_generators(threads), quiet_transformers():
-        listener = _listener(corpus, model, from_config, vocabulary_size, tokenizer, language, task, seed)
-        results = _train(folder, listener, corpus, hearing, augmentation, where, save_every)
-        folder.finish(results)
-    return _result(folder.path, results)
+    with contextlib.ExitStack() as stack:
+        for around in (told_full_disk(folder.path), stop_on_signals(), quiet_generators(threads), quiet_transformers()):
+            stack.enter_context(around)
+        processes.first(lambda: stack.enter_context(folder.held()))
+        processes.first(lambda: folder.claim(anew=resume == "never"))
+        done = processes.first(folder.results)  # another process may have come to the end of it meanwhile
+        if done is None:
+            from whisperprobe.training.fitting import Run, fit
+
+            how = {
+                "save_every": chosen["save_every"], "log_every": chosen["log_every"], "workers": workers,
+                "save_total_limit": save_total_limit, "gradient_checkpointing": gradient_checkpointing,
+                "auto_batch": auto_batch, "tensorboard": tensorboard,
+            }  # fmt: skip
+            run = Run(folder, corpus, hearing, augmentation, adapters, plan, processes, where, precision, how)
+            done = fit(run, _listener(corpus, model, from_config, vocabulary_size, tokenizer, language, task, seed))
+    return _result(folder.path, done)
 
 
-def _train(
-    folder: RunFolder, listener: Listener, corpus: Any, hearing: Condition | None, augmentation: Augmentation | None,
-    device: str, save_every: int | None,
-) -> dict[str, Any]:  # fmt: skip
-    """Train, save and score; returns what `results.json` holds."""
-    from whisperprobe.labels import prompt_ids
-    from whisperprobe.training.data import Labels, SpeechDataset, read_speech
-    from whisperprobe.training.loop import SpeechTrainer, training_arguments
-
-    options, window = folder.options, listener.window
-    model: Any = listener.model
-    prompt = prompt_ids(listener.tokenizer, model.generation_config, language=options["language"], task=options["task"])
-    labels = Labels(
-        listener.tokenizer, tuple(prompt), model.config.max_target_positions, leading_space=options["leading_space"]
-    )
-    if getattr(model.generation_config, "is_multilingual", False):
-        model.generation_config.language, model.generation_config.task = options["language"], options["task"]
-    if getattr(model.generation_config, "forced_decoder_ids", None):  # an older way to say the same; it would win
-        model.generation_config.forced_decoder_ids = None
-    speech = read_speech(corpus, "train", window, labels)
-    _tell_excluded("train", speech)
-    check_stop()
-    seed, batch_size = options["seed"], options["batch_size"]
-    dataset = SpeechDataset(speech, window, condition=hearing, augment=augmentation, seed=seed)
-    steps_per_epoch = math.ceil(len(dataset) / batch_size)
-    steps = options["max_steps"] or max(1, round(options["epochs"] * steps_per_epoch))
-    if options["warmup_steps"] > steps:
+def _device(name: str) -> str:
+    """Resolve the option: "cpu", or "cuda" for the GPU that belongs to this process."""
+    if name.startswith("cuda:"):
+        number = name.partition(":")[2]
         raise InputError(
-            f"warmup_steps is {options['warmup_steps']}, but the run has {steps} steps only: the learning rate would "
-            "never be reached. Train longer or warm up less."
+            f"finetune trains on the first GPU that it sees, and device is {name!r}. Set CUDA_VISIBLE_DEVICES={number} "
+            "and give device 'cuda'; for several GPUs start it by torchrun --nproc-per-node N."
         )
-    log_every = max(1, min(25, steps // 100))
-    save_every = max(1, save_every or max(100, math.ceil(steps / 10)))
-    arguments = training_arguments(
-        folder, device=device, max_steps=steps, save_every=save_every, log_every=log_every,
-        **{k: options[k] for k in (
-            "learning_rate", "warmup_steps", "scheduler", "batch_size", "weight_decay", "clip_gradient", "seed",
-        )},
-    )  # fmt: skip
-    use_cache = model.config.use_cache  # transformers' trainer switches it off and leaves it so
-    trainer = SpeechTrainer(model, arguments, dataset, folder)
-    checkpoint = last_sealed_checkpoint(folder.checkpoints) if folder.checkpoints.is_dir() else None
-    begun, first = time.monotonic(), 0 if checkpoint is None else int(checkpoint.name.rpartition("-")[2])
-    try:
-        trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
-    finally:
-        trainer.close()
-    seconds = time.monotonic() - begun
-    model.config.use_cache = use_cache
-    if trainer.state.global_step < steps:
-        check_stop()
-    trained = (steps - first) * min(batch_size, len(dataset))
-    evaluation: dict[str, float] = {}
-    excluded = dict(speech.excluded)
-    if options["evaluate"] and "validation" in corpus.splits and corpus.count("validation"):
-        from whisperprobe.training.metrics import evaluate_listener
+    return chosen_device(name)
 
-        heard = read_speech(corpus, "validation", window, labels)
-        _tell_excluded("validation", heard)
-        evaluation, _ = evaluate_listener(
-            listener, SpeechDataset(heard, window, condition=hearing), language=options["language"],
-            task=options["task"], batch_size=batch_size, device=device,
-        )  # fmt: skip
-    results = {
-        "steps": steps, "seconds": seconds, "clips_per_second": trained / max(seconds, 1e-9), "evaluation": evaluation,
-        "n_clips": len(dataset), "excluded": excluded, "bands": window.n_mels, "window_seconds": window.seconds,
-        "versions": versions(hearing),
-    }  # fmt: skip
-    model.to("cpu")
-    listener.save(folder.path)
-    (folder.path / "README.md").write_text(model_card(options, results, results["versions"]), encoding="utf-8")
-    return results
+
+def _corpus(
+    source: Any, hearing: Condition | None, max_samples: int | None, seed: int, reading: Mapping[str, Any]
+) -> tuple[Any, Any]:
+    """The corpus to train on, and the condition that it was masked with, if it was."""
+    from whisperprobe.training.data import open_speech, training_split
+
+    corpus = open_speech(source, **reading)
+    if max_samples is not None:
+        corpus = corpus.sample(max_samples, seed)
+    training_split(corpus)
+    masked = (corpus.manifest or {}).get("condition")
+    if masked and hearing is not None:
+        name = masked.get("name") if isinstance(masked, Mapping) else masked
+        raise InputError(
+            f"the corpus is filtered already (condition {name!r}), and condition {hearing.name!r} would filter it "
+            "again. Give the unfiltered corpus, or no condition."
+        )
+    return corpus, masked
+
+
+def _tokenizer_digest(folder: str | Path | None) -> str | None:
+    if folder is None:
+        return None
+    file = Path(folder) / "tokenizer.json"
+    if not file.is_file():
+        raise InputError(f"{folder} has no tokenizer.json; give the folder of a WhisperTokenizer.")
+    return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 def _listener(
@@ -298,8 +340,6 @@ def _listener(
     if tokenizer is not None:
         from transformers import WhisperTokenizer
 
-        if not (Path(tokenizer) / "tokenizer.json").is_file():
-            raise InputError(f"{tokenizer} has no tokenizer.json; give the folder of a WhisperTokenizer.")
         words = WhisperTokenizer.from_pretrained(str(tokenizer))
     else:
         from whisperprobe.training.tokenizer import train_tokenizer
@@ -309,16 +349,8 @@ def _listener(
     return new_listener(shape, words, language=code, task=task, seed=seed)
 
 
-def _tell_excluded(split: str, speech: Speech) -> None:
-    for reason, n in speech.excluded.items():
-        _log.warning("%s: %d clips left out, %s", split, n, reason)
-
-
-def _name(condition: Any) -> str:
-    return str(condition.get("name")) if isinstance(condition, Mapping) else str(condition)
-
-
 def _result(path: Path, results: Mapping[str, Any]) -> FinetuneResult:
     return FinetuneResult(
-        path, results["steps"], results["seconds"], results["clips_per_second"], dict(results["evaluation"])
-    )
+        path, results["steps"], results["step"], results["seconds"], results["clips_per_second"],
+        dict(results["evaluation"]),
+    )  # fmt: skip
