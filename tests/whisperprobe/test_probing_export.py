@@ -297,10 +297,10 @@ def test_embedding_under_its_own_name_wins(model, tmp_path):
     """A head that is not tied to the input embedding is the one that made the logits."""
     from safetensors.torch import load_file, save_file
 
-    from whisperprobe.probing.output_side import _embedding
+    from whisperprobe.probing.output_side import output_embedding
 
     weights = load_file(model / "model.safetensors")
     own = torch.full_like(weights["model.decoder.embed_tokens.weight"], math.pi)
     save_file(weights, tmp_path / "a.safetensors")
     save_file({"proj_out.weight": own}, tmp_path / "b.safetensors")
-    assert torch.equal(_embedding(tmp_path), own)
+    assert torch.equal(output_embedding(tmp_path), own)

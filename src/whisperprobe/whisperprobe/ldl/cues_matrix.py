@@ -95,8 +95,8 @@ class CueShape:
             return cls(kind, units, options=dict(options or {}))
         if not low < high:
             raise InputError(
-                "the reference words are silent, so there is nothing to scale log-mel cues by. Fit the shape on words that "
-                "are heard."
+                "the reference words are silent, so there is nothing to scale log-mel cues by. Fit the shape on words "
+                "that are heard."
             )
         return cls(kind, MEL_FRAMES, float(low), float(high))
 
@@ -157,8 +157,8 @@ def cue_matrix(
     sample_rate : int
         Of all, in Hz; anything but 16000 is resampled first.
     kind : {"cfbsf", "log_mel"}
-        `cfbsf`: see `ldl.cfbsf`. `log_mel`: 128 bands of up to 391 frames of 10 ms, as Whisper hears them, scaled to [0,
-        1] by constants of the corpus; frame after frame.
+        `cfbsf`: see `ldl.cfbsf`. `log_mel`: 128 bands of up to 391 frames of 10 ms, as Whisper hears them, scaled to
+        [0, 1] by constants of the corpus; frame after frame.
     shape : CueShape, optional
         The shape of the matrix that these words are to be compared with; default: that of these words.
     keys : sequence of str, optional
@@ -192,8 +192,8 @@ def cue_matrix(
         kind = shape.kind if kind == "cfbsf" else kind
         if kind != shape.kind or any(shape.options.get(name) != value for name, value in options.items()):
             raise InputError(
-                f"the shape is of {shape.kind} cues with {dict(shape.options)}, but {kind!r} with {options} was asked for. "
-                "Give the shape alone."
+                f"the shape is of {shape.kind} cues with {dict(shape.options)}, but {kind!r} with {options} was asked "
+                "for. Give the shape alone."
             )
         options = dict(shape.options)
     spec = spec_of(kind, options)

@@ -103,9 +103,9 @@ def cfbsf(waveform: Any, sample_rate: int, *, key: str | None = None, **options:
     Returns
     -------
     ndarray or Tensor of float32, shape (chunks, 630)
-        What `waveform` was, on its device. A row is a chunk: 20 values ln(energy + 1) of band 0, 20 of band 1, ... of
-        band 20; then the correlations of bands (0, 1), (0, 2), ... (19, 20), between -1 and 1. A correlation with a band
-        that is constant over the 20 frames is 0; silence is a chunk of zeros.
+        What `waveform` was, on its device. A row is a chunk: 20 values ln(energy + 1) of band 0, 20 of band 1, ...;
+        then the correlations of bands (0, 1), (0, 2), ... (19, 20), between -1 and 1. A correlation with a band that is
+        constant over the 20 frames is 0; silence is a chunk of zeros.
 
     Raises
     ------

@@ -20,7 +20,7 @@ from whisperprobe.probing.head import Head
 from whisperprobe.probing.loading import choose_dtype, first_line, folder_of, tokenizer_hash, weights_hash
 from whisperprobe.probing.vocabulary import vocabulary_of
 
-__all__ = ["OutputSide", "load_output_side"]
+__all__ = ["OutputSide", "load_output_side", "output_embedding"]
 
 # The output embedding under its own name where it is not tied to the input's, else the input's.
 _NAMES = ("proj_out.weight", "model.decoder.embed_tokens.weight")
@@ -73,7 +73,7 @@ def load_output_side(options: Mapping[str, Any], model: str | Path | None = None
     from transformers import GenerationConfig, WhisperTokenizer
 
     try:
-        embedding = _embedding(folder).to(choose_dtype(options.get("dtype")))
+        embedding = output_embedding(folder).to(choose_dtype(options.get("dtype")))
         tokenizer = WhisperTokenizer.from_pretrained(path)
         settings = _generation_config(GenerationConfig, folder, path)
     except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
@@ -98,7 +98,7 @@ def _generation_config(kind: Any, folder: Path, path: str) -> Any:
     return kind.from_model_config(AutoConfig.from_pretrained(path))
 
 
-def _embedding(folder: Path) -> torch.Tensor:
+def output_embedding(folder: Path) -> torch.Tensor:
     """Read one matrix out of the weights; the rest stays on disk."""
     from safetensors import safe_open
 
