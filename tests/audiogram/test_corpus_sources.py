@@ -58,6 +58,20 @@ def test_links_are_followed_but_not_in_circles(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such names")
+def test_what_is_no_file_is_a_bad_clip_and_nothing_waits_for_it(tmp_path: Path) -> None:
+    sound(tmp_path / "good.wav")
+    os.mkfifo(tmp_path / "pipe.wav")
+    (tmp_path / "endless.wav").symlink_to("/dev/zero")
+    (tmp_path / "gone.wav").symlink_to("nowhere.wav")
+    corpus = open_corpus(tmp_path)
+    assert corpus.fingerprint()
+    clips = {clip.id: clip for clip in corpus.read("train")}
+    assert clips.pop("good").audio()[1] == 16_000
+    for name, said in (("pipe", "not a file"), ("endless", "not a file"), ("gone", "No such file")):
+        with pytest.raises(InputError, match=said):
+            clips[name].audio()
+
+
 def test_a_name_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
     sound(tmp_path / "a.wav")
     os.rename(tmp_path / "a.wav", os.fsencode(tmp_path) + b"/\xff.wav")

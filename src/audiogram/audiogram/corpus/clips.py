@@ -62,6 +62,8 @@ class Clip:
         if self.data is not None:
             encoded = self.data
         elif self.path is not None:
+            if self.path.exists() and not self.path.is_file():  # opening a pipe would wait for ever
+                raise InputError(f"{self.path}: a folder, a pipe or a device, not a file.")
             try:
                 encoded = self.path.read_bytes()
             except OSError as error:

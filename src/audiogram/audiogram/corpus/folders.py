@@ -7,6 +7,7 @@ import hashlib
 import itertools
 import json
 import os
+import stat
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
@@ -169,9 +170,10 @@ def _walk(root: Path) -> tuple[dict[str, tuple[int, int]], list[str]]:
             elif path.suffix.lower() in AUDIO_ENDINGS:
                 try:
                     status = path.stat()
-                    files[relative] = (status.st_size, status.st_mtime_ns)
                 except OSError:  # a dangling link: the clip exists by name and fails when it is read
-                    files[relative] = (-1, 0)
+                    status = None
+                regular = status is not None and stat.S_ISREG(status.st_mode)  # a pipe or a device fails, too
+                files[relative] = (status.st_size, status.st_mtime_ns) if status and regular else (-1, 0)
     return dict(sorted(files.items())), sorted(tables)
 
 
@@ -255,6 +257,8 @@ def _ids(names: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _content(path: Path) -> bytes:
+    if not path.is_file():
+        return b"unreadable"
     try:
         with open(path, "rb") as file:
             return hashlib.file_digest(file, "sha256").digest()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from audiogram.corpus.clips import MAX_SECONDS, Clip
 from audiogram.corpus.layout import Part
 from audiogram.corpus.manifest import is_complete
 from audiogram.corpus.sources import Corpus, SplitRule, open_corpus
-from audiogram.errors import InputError, StoppedError, WorkError
+from audiogram.errors import AudiogramWarning, InputError, StoppedError, WorkError
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -175,6 +176,14 @@ def mask_job(
 
     corpus = open_corpus(source, text_pattern=text_pattern, text_map=text_map, split=split)
     corpus = corpus.sample(max_samples, seed, balance)
+    if heard := (corpus.manifest or {}).get("condition"):
+        name = heard.get("name") if isinstance(heard, Mapping) else heard
+        warnings.warn(
+            f"the source {corpus.root} has been filtered already, through condition {name!r}; what is written is heard "
+            "through both, one after the other. If that is not meant, give the unfiltered corpus.",
+            AudiogramWarning,
+            stacklevel=2,
+        )
     if not max_seconds > 0:
         raise InputError(f"--max-seconds {max_seconds}: above 0.")
     sound.encode(np.zeros(16, np.float32), sample_rate, format)  # refuses a wrong format or rate before any work

@@ -208,6 +208,10 @@ class Corpus:
         """Return what reads the clips ``[start, stop)`` of a split, possibly in another process."""
         return self._reader(split, range(start, stop))
 
+    def reader_of(self, split: str, indices: Sequence[int]) -> _Reader:
+        """Return what reads these clips of a split, in this order, possibly in another process."""
+        return self._reader(split, indices)
+
     def divide(self, split: SplitRule) -> Corpus:
         """Return a view whose splits are those of a rule, over all clips."""
         if self._recipe:
