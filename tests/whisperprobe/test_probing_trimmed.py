@@ -335,3 +335,23 @@ def test_the_command_prints_the_agreement(probe, speech, tmp_path, capsys):
     assert "same next token at" in shown
     assert run_app(app, [*call, "--padding", "trimmed", "--margin", "-1"]) == 2
     assert "margin is -1" in capsys.readouterr().err
+
+
+def test_a_model_that_was_trained_on_trimmed_windows_is_probed_so_unless_told_otherwise(probe, speech, tmp_path):
+    folder = tmp_path / "model"
+    probe.model.save_pretrained(folder)
+    probe.tokenizer.save_pretrained(folder)
+    (folder / "listening.json").write_text(json.dumps(Windowing("trimmed", margin=0.5).describe()))
+    trained = Probe.from_pretrained(folder, device="cpu", max_new_tokens=4)
+    assert trained.windowing == Windowing("trimmed", margin=0.5)
+    heard = {"waveforms": sounds(), "texts": TEXTS, "top_k": 5}
+    asked = probe(**heard, padding="trimmed", margin=0.5)
+    same(trained(**heard).tokens, asked.tokens, 1e-4)
+    same(trained(**heard, padding="window").tokens, probe(**heard).tokens, 1e-4)
+    same(trained(**heard, margin=0.0).tokens, probe(**heard, padding="trimmed", margin=0.0).tokens, 1e-4)
+    run = load_probes(probe_corpus(speech, tmp_path / "run", model=folder, splits=None, max_new_tokens=4))
+    assert run.manifest["options"]["padding"] == "trimmed"
+    assert run.manifest["options"]["margin"] == 0.5
+    assert read_agreement(tmp_path / "run") is None  # padded windows are no reference for it
+    padded = probe_corpus(speech, tmp_path / "padded", model=folder, splits=None, padding="window", max_new_tokens=4)
+    assert load_probes(padded).manifest["options"]["padding"] == "window"

@@ -68,11 +68,13 @@ def probe_source(
         str, typer.Option("--long-audio", help="Clips longer than the model's window: refuse, or windows (cut them).")
     ] = "refuse",
     padding: Annotated[
-        str, typer.Option("--padding", help="Encoder over the whole window, or trimmed to the clip and a margin.")
-    ] = "window",
+        str | None,
+        typer.Option("--padding", help="Encoder over the whole window, or trimmed to the clip; default as trained."),
+    ] = None,
     margin: Annotated[
-        float, typer.Option("--margin", metavar="SECONDS", help="Silence that a trimmed encoder hears at least.")
-    ] = 1.0,
+        float | None,
+        typer.Option("--margin", metavar="SECONDS", help="Silence that a trimmed encoder hears at least; default 1."),
+    ] = None,
     agreement: Annotated[
         int, typer.Option("--agreement", metavar="N", help="Clips a split on which trimmed is compared with padded.")
     ] = 64,

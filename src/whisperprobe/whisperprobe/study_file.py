@@ -222,7 +222,7 @@ def _probe(probe: dict[str, Any], file: str) -> dict[str, Any]:
                 f"table [probe] of {file} gives {key!r}, which is about a clip heard as one, with long_audio = "
                 '"windows". Leave one of them out.'
             )
-    if probe["padding"] == "trimmed" and probe["encoder"] == "window":
+    if probe.get("padding") == "trimmed" and probe["encoder"] == "window":
         raise InputError(
             f'table [probe] of {file}: encoder = "window" needs the whole window, padding = "trimmed" does not compute '
             'it. Take encoder = "mean".'

@@ -64,8 +64,8 @@ def probe_corpus(
     n_best: int = 0,
     homophones: str | Path | Iterable[Sequence[str]] | None = None,
     long_audio: str = "refuse",
-    padding: str = "window",
-    margin: float = 1.0,
+    padding: str | None = None,
+    margin: float | None = None,
     agreement: int = 64,
     num_workers: int = 2,
     num_threads: int | None = None,
@@ -114,8 +114,8 @@ def probe_corpus(
     long_audio, padding, margin
         How clips are brought to the model's window, as for calling a `Probe`.
     agreement : int, default 64
-        With `padding` "trimmed": how many clips of each split, drawn with `seed`, are probed padded too, to write
-        `probe_agreement` of both to ``agreement.json``; 0 for none.
+        With `padding` "trimmed", of a model that was trained otherwise: how many clips of each split, drawn with
+        `seed`, are probed padded too, to write `probe_agreement` of both to ``agreement.json``; 0 for none.
     num_workers : int, default 2
         Threads that decode, resample and filter the next clips while the model works; 0 for none. Results are the
         same.
@@ -167,7 +167,7 @@ def probe_corpus(
         n_best=n_best,
         homophones=homophones,
     )
-    windowing = Windowing.of(extras, padding=padding, margin=margin, long_audio=long_audio)
+    windowing = Windowing.of(extras, padding=padding, margin=margin, long_audio=long_audio, trained=model.windowing)
     options = {
         **model.describe(),
         "condition": None if heard is None else heard.to_dict(),
@@ -209,7 +209,7 @@ def probe_corpus(
             readme=_card,
             label=f"probing {Path(out).name}",
         )
-        if padding == "trimmed" and agreement:
+        if windowing.padding == "trimmed" and model.windowing.padding != "trimmed" and agreement:
             write_agreement(
                 Path(out),
                 model,

@@ -20,7 +20,7 @@ from whisperprobe.probing.extras import Extras
 from whisperprobe.probing.grouping import probe_group
 from whisperprobe.probing.head import Head
 from whisperprobe.probing.in_memory import probe_in_memory
-from whisperprobe.probing.loading import hashes, load_checkpoint
+from whisperprobe.probing.loading import folder_of, hashes, load_checkpoint
 from whisperprobe.probing.timestamps import TimestampRules
 from whisperprobe.probing.vocabulary import vocabulary_of
 from whisperprobe.probing.windowing import PADDED, Windowing
@@ -46,6 +46,8 @@ class Probe:
         Longest greedy output, end token included; bounded by the decoder's positions too.
     timestamps : bool, default False
         Let the model write timestamps, under Whisper's rules; a ground truth is then read in behind `<|0.00|>`.
+    windowing : Windowing, default padded
+        How the model was trained to meet its window: what `padding` and `margin` are when they are not given.
 
     Raises
     ------
@@ -63,6 +65,7 @@ class Probe:
         max_new_tokens: int = 225,
         timestamps: bool = False,
         source: dict[str, Any] | None = None,
+        windowing: Windowing = PADDED,
     ) -> None:
         if isinstance(max_new_tokens, bool) or not isinstance(max_new_tokens, int | np.integer) or max_new_tokens < 1:
             raise InputError(f"max_new_tokens is {max_new_tokens!r}; give a whole number of at least 1.")
@@ -80,6 +83,7 @@ class Probe:
         self.vocabulary = vocabulary_of(tokenizer, size, end_id=self.end_id)
         self.head = Head.of(model, self.vocabulary, self.suppression, timestamps=timestamps)
         self.normalise = labels.text_normaliser(tokenizer, language)
+        self.windowing = windowing
         self._source = dict(source or {})
         self.variants = functools.lru_cache(maxsize=65536)(self._variants_of)
         self.text_of = functools.lru_cache(maxsize=65536)(self._text_of)
@@ -116,6 +120,8 @@ class Probe:
         InputError
             No such folder, not a Whisper, a file is missing or damaged, or an option that it does not know.
         """
+        from whisperprobe.training.model_folder import read_windowing
+
         loaded = load_checkpoint(path, device=device, dtype=dtype)
         return cls(
             loaded.model,
@@ -129,6 +135,7 @@ class Probe:
                 "model_sha256": loaded.model_sha256,
                 "tokenizer_sha256": loaded.tokenizer_sha256,
             },
+            windowing=read_windowing(folder_of(str(path))),
         )
 
     def __repr__(self) -> str:
@@ -192,8 +199,8 @@ class Probe:
         n_best: int = 0,
         homophones: str | Path | Iterable[Sequence[str]] | None = None,
         long_audio: str = "refuse",
-        padding: str = "window",
-        margin: float = 1.0,
+        padding: str | None = None,
+        margin: float | None = None,
     ) -> ProbeResult:
         """Probe waveforms in memory.
 
@@ -237,11 +244,13 @@ class Probe:
         long_audio : {"refuse", "windows"}
             What becomes of clips longer than the model's window: an error, or consecutive windows. A text cannot be
             aligned with windows, so what is forced is missing for clips of several.
-        padding : {"window", "trimmed"}
-            Run the encoder over the whole window, as the model was trained, or over the clip and a margin only: much
-            faster for short clips, and an approximation; `probe_agreement` says how good a one.
-        margin : float, default 1.0
+        padding : {"window", "trimmed"}, optional
+            Run the encoder over the whole window, as Whisper was trained, or over the clip and a margin only: much
+            faster for short clips, and, unless the model was trained so, an approximation; `probe_agreement` says how
+            good a one. Default: as the model was trained.
+        margin : float, optional
             Silence behind the clip that a trimmed encoder hears at least, seconds; rounded up with the clip to 0.5 s.
+            Default: as the model was trained, else 1.
 
         Returns
         -------
@@ -271,7 +280,9 @@ class Probe:
             vectors=vectors,
             batch_size=batch_size,
             extras=extras,
-            windowing=Windowing.of(extras, padding=padding, margin=margin, long_audio=long_audio),
+            windowing=Windowing.of(
+                extras, padding=padding, margin=margin, long_audio=long_audio, trained=self.windowing
+            ),
         )
 
     def extras(self, **options: Any) -> Extras:

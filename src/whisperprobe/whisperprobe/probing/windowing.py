@@ -46,16 +46,26 @@ class Windowing:
 
     @classmethod
     def of(
-        cls, extras: Extras, *, padding: str = "window", margin: float = 1.0, long_audio: str = "refuse"
+        cls,
+        extras: Extras,
+        *,
+        padding: str | None = None,
+        margin: float | None = None,
+        long_audio: str = "refuse",
+        trained: Windowing | None = None,
     ) -> Windowing:
         """Check the options, alone and with what else is asked for.
+
+        What is not given is as the model was trained, and else the default.
 
         Raises
         ------
         InputError
             An unknown name, a margin that is no number of seconds from 0, or options that exclude each other.
         """
-        check_choice("padding", padding, PADDING)
+        like = trained or cls()
+        padding = check_choice("padding", like.padding if padding is None else padding, PADDING)
+        margin = like.margin if margin is None else margin
         check_choice("long_audio", long_audio, LONG_AUDIO)
         if isinstance(margin, bool) or not isinstance(margin, int | float) or not 0 <= margin < math.inf:
             raise InputError(f"margin is {margin!r}; give seconds of silence behind each clip, 0 or more.")
