@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
 import logging
 import math
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ import numpy as np
 from audiogram.errors import InputError
 from whisperprobe.training.curve_tables import EVALUATION, TRAINING
 
-__all__ = ["Curve", "RunCurves", "read_runs"]
+__all__ = ["Curve", "RunCurves", "quiet_loggers", "read_runs"]
 
 _log = logging.getLogger("whisperprobe")
 MEASURES = {
@@ -102,6 +103,20 @@ def read_runs(runs: Sequence[str | Path]) -> list[RunCurves]:
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise InputError(f"two runs are named {twice[0]!r}; name them apart: NAME=PATH.")
     return [_read(name, place) for name, (_, place) in zip(names, found, strict=True)]
+
+
+@contextlib.contextmanager
+def quiet_loggers(*names: str) -> Iterator[None]:
+    """Keep what other packages note by the way out of this project's output."""
+    loggers = [logging.getLogger(name) for name in names]
+    before = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, before, strict=True):
+            logger.setLevel(level)
 
 
 def _named(run: str | Path) -> tuple[str | None, Path]:
@@ -224,7 +239,8 @@ def _events(place: Path) -> dict[str, list[tuple[int, float]]]:
             "'whisperprobe[tensorboard]'."
         ) from error
     read: Any = EventAccumulator(str(place), size_guidance={"scalars": 0, "tensors": 0})
-    read.Reload()
+    with quiet_loggers("tensorboard"):
+        read.Reload()
     points: dict[str, list[tuple[int, float]]] = {}
     tags = read.Tags()
     for measure, kind in MEASURES.items():
