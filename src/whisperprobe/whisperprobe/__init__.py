@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from whisperprobe.probing.store import ProbeResult, load_probes
     from whisperprobe.report.page import write_report
     from whisperprobe.study import plan, run_study
+    from whisperprobe.training.plots import plot_training
     from whisperprobe.training.trainer import finetune
 
 __all__ = [
@@ -48,6 +49,7 @@ __all__ = [
     "log_mel",
     "open_log_mel",
     "plan",
+    "plot_training",
     "probe_agreement",
     "probe_corpus",
     "run_study",
@@ -73,6 +75,7 @@ __getattr__, __dir__ = lazy_names(
         "probing.store": ["ProbeResult", "load_probes"],
         "report.page": ["write_report"],
         "study": ["plan", "run_study"],
+        "training.plots": ["plot_training"],
         "training.trainer": ["finetune"],
     },
 )

@@ -145,8 +145,8 @@ def _draw(runs: Sequence[RunCurves], inches: tuple[float, float] | None, smooth:
     rows = math.ceil(len(panels) / columns)
     if inches is not None and inches[1] < (least := 1.3 * rows + 0.3):
         raise InputError(
-            f"a figure of {inches[0]:.3g} x {inches[1]:.3g} inches is too small for {len(panels)} panels; at this width "
-            f"they need a height of {least:.2g} inches ({25.4 * least:.0f} mm)."
+            f"a figure of {inches[0]:.3g} x {inches[1]:.3g} inches is too small for {len(panels)} panels; at this "
+            f"width they need a height of {least:.2g} inches ({25.4 * least:.0f} mm)."
         )
     if inches is None:
         inches = (4.2, 3.1) if columns == 1 else (7.2, 2.3 * rows + 0.3)
