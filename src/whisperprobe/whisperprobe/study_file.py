@@ -147,7 +147,7 @@ def read_study(study: str | Path | Study, *, source: str | Path | None = None) -
 
 def _check_length(table: str, training: Mapping[str, Any], file: str) -> None:
     given = [key for key in ("epochs", "max_steps") if key in training]
-    if len(given) != 1:
+    if len(given) != 1 and not (not given and "recipe" in training):  # a recipe has a length
         problem = "neither epochs nor max_steps" if not given else "both epochs and max_steps"
         raise InputError(f"table [{table}] of {file} gives {problem}; give one of them: how long the training lasts.")
 

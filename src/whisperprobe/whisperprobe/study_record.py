@@ -17,7 +17,10 @@ __all__ = ["RECORD", "claim", "read_record"]
 
 RECORD = "study.json"
 _FOLDS = ("compare", "report")  # made anew every time
-_NO_MATTER = ("workers", "device", "threads", "save_every")  # options that no result depends on
+_NO_MATTER = (  # options that no result depends on
+    "workers", "device", "threads", "save_every", "save_total_limit", "log_every", "tensorboard", "auto_batch",
+    "gradient_checkpointing",
+)  # fmt: skip
 
 
 @contextlib.contextmanager

@@ -112,6 +112,11 @@ class Processes:
         self.gather(None)
 
     @staticmethod
+    def are_led_from_here() -> bool:
+        """Whether this is the process that speaks for all, before they have joined too."""
+        return int(os.environ.get("RANK", "0")) == 0
+
+    @staticmethod
     def part() -> None:
         """Leave the others in order, at the end of the program."""
         if int(os.environ.get("WORLD_SIZE", "1")) > 1:

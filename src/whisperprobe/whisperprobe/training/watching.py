@@ -42,6 +42,8 @@ class Manners(TrainerCallback):
         trainer = self.trainer
         state.epoch = trainer.order.epoch_at(state.global_step)
         if trainer.lacks_evaluation():  # asked to stop, the run ended before it; the checkpoint of this step is there
+            if trainer.processes.is_first:  # it may have been made up for already, by a start that was killed
+                self.curves.evaluation.cut(state.global_step - 1)
             trainer.evaluate()
         if trainer.is_over() or control.should_training_stop:
             raise TrainingOverError

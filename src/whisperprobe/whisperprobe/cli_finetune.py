@@ -1,0 +1,233 @@
+"""The command `whisperprobe finetune`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from audiogram.console import configure
+from audiogram.errors import InputError
+from whisperprobe.cli_options import (
+    ConditionName,
+    Debug,
+    Language,
+    LogLevel,
+    MaxSamples,
+    Model,
+    Out,
+    Quiet,
+    Seed,
+    Source,
+    TextPattern,
+    say,
+)
+
+__all__ = ["finetune_model"]
+
+
+def _option(group: str, *names: str, help: str, metavar: str | None = None) -> Any:
+    return typer.Option(*names, help=help, metavar=metavar, rich_help_panel=group, show_default=False)
+
+
+_LENGTH, _BATCH, _PART = "Length and learning rate", "Batches and memory", "What is trained"
+_HEARD, _JUDGED, _KEPT = "What is heard", "Evaluation", "Checkpoints and curves"
+
+
+def finetune_model(
+    source: Source,
+    out: Out,
+    model: Model = None,
+    from_config: Annotated[
+        Path | None,
+        _option(_PART, "--from-config", metavar="FILE", help="Train a new model of this shape (TOML or JSON) instead."),
+    ] = None,
+    vocabulary_size: Annotated[
+        int,
+        _option(_PART, "--vocabulary-size", metavar="N", help="Tokens of a new model, from the transcripts; 512."),
+    ] = 512,
+    recipe: Annotated[
+        str | None,
+        _option(
+            _LENGTH, "--recipe", metavar="NAME", help="study or pilot: values for all that is left out in these groups."
+        ),
+    ] = None,
+    epochs: Annotated[float | None, _option(_LENGTH, "--epochs", help="Passes over the training split; 3.")] = None,
+    max_steps: Annotated[
+        int | None, _option(_LENGTH, "--max-steps", help="Optimiser steps, instead of --epochs.")
+    ] = None,
+    learning_rate: Annotated[
+        float | None, _option(_LENGTH, "--learning-rate", help="Peak learning rate; 1e-4.")
+    ] = None,
+    warmup_steps: Annotated[int | None, _option(_LENGTH, "--warmup-steps", help="Steps of linear warm-up; 0.")] = None,
+    scheduler: Annotated[
+        str | None,
+        _option(_LENGTH, "--scheduler", metavar="NAME", help="What the rate does then: linear, cosine, constant."),
+    ] = None,
+    weight_decay: Annotated[float | None, _option(_LENGTH, "--weight-decay", help="AdamW's weight decay; 0.")] = None,
+    clip_gradient: Annotated[
+        float | None, _option(_LENGTH, "--clip-gradient", help="Largest norm of the gradient; 1.")
+    ] = None,
+    global_batch: Annotated[
+        int | None,
+        _option(_BATCH, "--global-batch", metavar="N", help="Clips per step, over all GPUs and accumulated; 32."),
+    ] = None,
+    batch_size: Annotated[
+        int | None,
+        _option(_BATCH, "--batch-size", metavar="N", help="Clips that a device holds at once; default: all it gets."),
+    ] = None,
+    auto_batch: Annotated[
+        bool, _option(_BATCH, "--auto-batch", help="Try which batch fits into memory, from --batch-size down.")
+    ] = False,
+    precision: Annotated[
+        str, _option(_BATCH, "--precision", metavar="NAME", help="auto (bf16 on GPUs that have it), float32 or bf16.")
+    ] = "auto",
+    gradient_checkpointing: Annotated[
+        bool, _option(_BATCH, "--gradient-checkpointing", help="Less memory for about a third more time.")
+    ] = False,
+    workers: Annotated[
+        int | None, _option(_BATCH, "--workers", "-j", metavar="N", help="Processes that read, per GPU.")
+    ] = None,
+    threads: Annotated[int | None, _option(_BATCH, "--threads", metavar="N", help="CPU threads; default: all.")] = None,
+    freeze: Annotated[
+        str | None, _option(_PART, "--freeze", metavar="HALF", help="encoder or decoder: the half that stays as it is.")
+    ] = None,
+    lora_rank: Annotated[
+        int | None, _option(_PART, "--lora-rank", metavar="N", help="Train adapters of this rank (LoRA), merge them.")
+    ] = None,
+    lora_alpha: Annotated[
+        float | None, _option(_PART, "--lora-alpha", help="Weight of the adapters; twice the rank.")
+    ] = None,
+    lora_dropout: Annotated[float | None, _option(_PART, "--lora-dropout", help="Of the adapters' input; 0.")] = None,
+    lora_targets: Annotated[
+        str | None,
+        _option(_PART, "--lora-targets", metavar="NAME,...", help="Layers with adapters; q_proj,v_proj."),
+    ] = None,
+    condition: ConditionName = None,
+    augment: Annotated[
+        str | None,
+        _option(_HEARD, "--augment", metavar="NAME", help="masks (SpecAugment) or voices (speed, noise, ... too)."),
+    ] = None,
+    padding: Annotated[
+        str | None,
+        _option(_HEARD, "--padding", metavar="NAME", help="window (whole) or trimmed to the clip; default as trained."),
+    ] = None,
+    margin: Annotated[
+        float, _option(_HEARD, "--margin", metavar="SECONDS", help="Silence behind the clip in trimmed windows; 1.")
+    ] = 1.0,
+    group_by_length: Annotated[
+        bool | None,
+        _option(_HEARD, "--group-by-length/--no-group-by-length", help="Clips of like length share a step."),
+    ] = None,
+    leading_space: Annotated[
+        bool, _option(_HEARD, "--leading-space", help="Learn texts with a space before them.")
+    ] = False,
+    evaluate: Annotated[
+        bool, _option(_JUDGED, "--evaluate/--no-evaluate", help="Score on the validation split, at the end at least.")
+    ] = True,
+    eval_every: Annotated[
+        int | None, _option(_JUDGED, "--eval-every", metavar="N", help="Steps between evaluations.")
+    ] = None,
+    best_metric: Annotated[
+        str, _option(_JUDGED, "--best-metric", metavar="NAME", help="wer, cer, loss, word_accuracy: chooses the best.")
+    ] = "wer",
+    keep: Annotated[
+        str, _option(_JUDGED, "--keep", metavar="WHICH", help="Weights that the model folder gets: best or last.")
+    ] = "best",
+    patience: Annotated[
+        int | None, _option(_JUDGED, "--patience", metavar="N", help="End after N evaluations without a better one.")
+    ] = None,
+    save_every: Annotated[
+        int | None, _option(_KEPT, "--save-every", metavar="N", help="Steps between checkpoints.")
+    ] = None,
+    save_total_limit: Annotated[
+        int, _option(_KEPT, "--save-total-limit", metavar="N", help="Newest checkpoints to keep, besides the best; 2.")
+    ] = 2,
+    log_every: Annotated[
+        int | None, _option(_KEPT, "--log-every", metavar="N", help="Steps between rows of training.csv.")
+    ] = None,
+    tensorboard: Annotated[
+        bool | None, _option(_KEPT, "--tensorboard/--no-tensorboard", help="Event files; default: where installed.")
+    ] = None,
+    resume: Annotated[
+        str, _option(_KEPT, "--resume", metavar="HOW", help="auto (from the last whole checkpoint) or never.")
+    ] = "auto",
+    text_pattern: TextPattern = None,
+    language: Language = "en",
+    task: Annotated[str, typer.Option("--task", help="transcribe or translate.")] = "transcribe",
+    max_samples: MaxSamples = None,
+    seed: Seed = 0,
+    device: Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")] = "auto",
+    log_level: LogLevel = "info",
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Fine-tune a Whisper model on a corpus, as it is or filtered through a condition. Resumes where it stopped.
+
+    \b
+    Examples:
+      whisperprobe finetune speech_hfloss --model openai/whisper-small --out models/hfloss --max-steps 500
+      whisperprobe finetune speech --condition hfloss --model base --out models/hfloss --epochs 3 --augment masks
+      whisperprobe finetune speech --model openai/whisper-large-v3 --out models/m --recipe study --lora-rank 32
+      torchrun --nproc-per-node 4 -m whisperprobe finetune speech --model base --out models/m --recipe study
+      whisperprobe finetune digits --from-config small.toml --out models/base --epochs 30 --learning-rate 1e-3
+
+    A shape is a table such as: d_model = 128, encoder_layers = 3, decoder_layers = 2, attention_heads = 4,
+    ffn_dim = 512, window_seconds = 2, n_mels = 80.
+
+    \b
+    Recipes:
+      study: 3 epochs, rate 1e-5, 500 warm-up steps, 64 clips per step, 8 at once; saved, evaluated every 1000 steps
+      pilot: 10,000 steps, rate 1.5e-5, 1000 warm-up steps, weight decay 0.05, clipping 0.5, 16 clips per step, 1 at
+             once; saved, evaluated every 500 steps
+    """
+    given = dict(locals())
+    configure(log_level=given.pop("log_level"), quiet=given.pop("quiet"), debug=given.pop("debug"))
+    if (model is None) == (from_config is None):
+        received = "neither" if model is None else "both"
+        raise InputError(
+            f"finetune takes either --model (a model's folder or hub name, e.g. openai/whisper-small) or --from-config "
+            f"(a new model's shape); it received {received}."
+        )
+    given["from_config"] = None if from_config is None else _shape(from_config)
+    given["lora"] = _lora(**{name: given.pop(f"lora_{name}") for name in ("rank", "alpha", "dropout", "targets")})
+    from whisperprobe.training.processes import Processes
+    from whisperprobe.training.trainer import finetune
+
+    try:
+        result = finetune(given.pop("source"), given.pop("out"), **given)
+        if Processes.are_led_from_here():
+            said = [f"{name}: {value:.4g}" for name, value in result.evaluation.items()]
+            say(f"model: {result.path}", f"step: {result.step} of {result.steps}", *said)
+    finally:
+        Processes.part()
+
+
+def _lora(rank: int | None, alpha: float | None, dropout: float | None, targets: str | None) -> dict[str, Any] | None:
+    given: dict[str, Any] = {"alpha": alpha, "dropout": dropout, "targets": targets.split(",") if targets else None}
+    given = {name: value for name, value in given.items() if value is not None}
+    if rank is None:
+        if given:
+            raise InputError(
+                f"--lora-{next(iter(given))} needs --lora-rank, which turns adapters on, e.g. --lora-rank 32."
+            )
+        return None
+    return {"rank": rank, **given}
+
+
+def _shape(file: Path) -> dict[str, Any]:
+    """Read a new model's shape from a TOML or JSON file."""
+    import json
+    import tomllib
+
+    try:
+        text = file.read_text(encoding="utf-8")
+        shape = json.loads(text) if file.suffix == ".json" else tomllib.loads(text)
+    except OSError as error:
+        raise InputError(f"--from-config {file} cannot be read ({error.strerror}); name a TOML or JSON file.") from None
+    except ValueError as error:
+        raise InputError(f"--from-config {file} is neither TOML nor JSON ({error}).") from None
+    if not isinstance(shape, dict):
+        raise InputError(f"--from-config {file} holds a {type(shape).__name__}; it needs a table of names and numbers.")
+    return shape
