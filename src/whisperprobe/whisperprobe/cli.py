@@ -24,7 +24,6 @@ from whisperprobe.cli_options import (
     say,
 )
 from whisperprobe.cli_plot_training import plot_training_curves
-from whisperprobe.cli_plot_training import plot_training_curves
 from whisperprobe.cli_probe import probe_source
 from whisperprobe.cli_study import demo, plan_study, report, run_study_file
 
@@ -47,7 +46,6 @@ app.command("plan")(plan_study)
 
 
 app.command("finetune", cls=GroupedCommand)(finetune_model)
-app.command("plot-training")(plot_training_curves)
 app.command("plot-training")(plot_training_curves)
 app.command("probe")(probe_source)
 
