@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import shutil
 import signal
 import subprocess
@@ -214,7 +215,7 @@ def test_only_one_kind_of_stages(tiny_study: Path, tmp_path: Path) -> None:
     result = run_study(tiny_study, tmp_path / "out", only="mask")
     assert result.comparison is result.report is None
     assert sorted(p.name for p in result.out.iterdir() if not p.name.startswith(".")) == [
-        "corpus_hfloss", "corpus_normal", "study.json",
+        "corpus_hfloss", "corpus_normal", "study.json", "timings",
     ]  # fmt: skip
     with pytest.raises(InputError, match=r"unknown stage 'masks'.*'mask'"):
         run_study(tiny_study, tmp_path / "out", only="masks")
@@ -356,3 +357,37 @@ def test_finetune_and_probe_commands_without_a_study(
     call[call.index("3")] = "4"
     assert run_app(app, call) == 2
     assert "belongs to another run: top_k is 3 there and 4 now" in capsys.readouterr().err
+
+
+def test_shards_of_single_stages_together_are_the_whole_study(tiny_study: Path, tmp_path: Path) -> None:
+    text = tiny_study.read_text(encoding="utf-8")
+    for table in ("[corpus]", "[probe]"):
+        text = text.replace(table, f"{table}\nrows_per_part = 3")
+    study = tiny_study.with_name("shared.toml")
+    study.write_text(text, encoding="utf-8")
+    out = tmp_path / "out"
+    run_study(study, out, only="mask", shard="1/2")
+    with pytest.raises(InputError, match=r"corpus_normal is not finished: 3 parts"):
+        run_study(study, out, only="finetune")
+    run_study(study, out, only="mask", shard="0/2", workers=2)
+    run_study(study, out, only="finetune")
+    run_study(study, out, only="probe", shard="0/2")
+    missing = r"needs .*normal, which is not finished: part test-00001-of-00002. Run stage probe\.base\.normal"
+    with pytest.raises(WorkError, match=missing):
+        run_study(study, out, only="compare")
+    run_study(study, out)
+    whole = run_study(study, tmp_path / "whole")
+    for file in sorted(whole.out.glob("corpus_*/*/*.parquet")):
+        assert file.read_bytes() == (out / file.relative_to(whole.out)).read_bytes(), file
+    assert len(list(whole.out.glob("corpus_normal/data/*.parquet"))) == 5
+    kinds = {json.loads(f.read_text(encoding="utf-8"))["kind"] for f in (out / "timings").glob("*.json")}
+    assert kinds == {"mask", "finetune", "probe", "compare", "report"}
+
+
+def test_only_stages_in_parts_can_be_shared_out(tiny_study: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"--shard 0/2 with --only finetune: finetune cannot be shared"):
+        run_study(tiny_study, tmp_path / "out", only="finetune", shard="0/2")
+    with pytest.raises(InputError, match=r"no --only"):
+        run_study(tiny_study, tmp_path / "out", shard="0/2")
+    with pytest.raises(InputError, match=r"not of the form I/N"):
+        run_study(tiny_study, tmp_path / "out", only="mask", shard="first")

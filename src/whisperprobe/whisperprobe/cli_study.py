@@ -60,6 +60,12 @@ def run_study_file(
     only: Annotated[
         str | None, typer.Option("--only", metavar="STAGE", help="A kind of stages, or one stage that `plan` names.")
     ] = None,
+    shard: Annotated[
+        str | None, typer.Option("--shard", metavar="I/N", help="Only the parts I modulo N, from 0: one array task.")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option("--workers", "-j", metavar="N", help="Processes that filter; default the study's.")
+    ] = None,
     log_level: LogLevel = "info",
     quiet: Quiet = False,
     debug: Debug = False,
@@ -71,12 +77,14 @@ def run_study_file(
       whisperprobe run study.toml
       whisperprobe run study.toml --out results
       whisperprobe run study.toml --source recordings --only mask
+      whisperprobe run study.toml --only probe.base.hfloss --shard 0/8
     """
     configure(log_level=log_level, quiet=quiet, debug=debug)
     from whisperprobe.study import read_study, run_study
 
     start = time.monotonic()
-    _closing_words(run_study(read_study(study, source=source), out, only=only), time.monotonic() - start)
+    result = run_study(read_study(study, source=source), out, only=only, shard=shard, workers=workers)
+    _closing_words(result, time.monotonic() - start)
 
 
 def plan_study(

@@ -10,10 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from audiogram.console import check_stop, stop_on_signals
-from audiogram.errors import InputError, unknown_name
+from audiogram.corpus.layout import Shard
+from audiogram.errors import InputError, WorkError, unknown_name
 from whisperprobe.study_file import Study, read_study
 from whisperprobe.study_plan import Plan, StagePlan, plan
+from whisperprobe.study_progress import PARTED, unfinished
 from whisperprobe.study_record import RECORD, claim, read_record
+from whisperprobe.study_timings import timed
 
 if TYPE_CHECKING:
     from whisperprobe.comparison.conditions import Comparison
@@ -45,7 +48,14 @@ class StudyResult:
     seconds: Mapping[str, float] = field(default_factory=dict)
 
 
-def run_study(study: str | Path | Study, out: str | Path | None = None, *, only: str | None = None) -> StudyResult:
+def run_study(
+    study: str | Path | Study,
+    out: str | Path | None = None,
+    *,
+    only: str | None = None,
+    shard: str | tuple[int, int] | None = None,
+    workers: int | None = None,
+) -> StudyResult:
     """Run a study, or go on with one that was interrupted.
 
     Parameters
@@ -57,6 +67,11 @@ def run_study(study: str | Path | Study, out: str | Path | None = None, *, only:
     only : str, optional
         A kind of stages ("mask", "finetune", "probe", "compare", "report") or the name of one stage of the plan;
         default all. What they need must have been made. Several processes may each run stages of their own.
+    shard : str or (int, int), optional
+        ``"I/N"``: of the stages that work in parts, only the parts whose number is I modulo N, from 0; one task of a
+        queue's array each. Needs `only`.
+    workers : int, optional
+        Processes that filter, instead of the study's.
 
     Returns
     -------
@@ -72,11 +87,13 @@ def run_study(study: str | Path | Study, out: str | Path | None = None, *, only:
     StoppedError
         On SIGTERM or SIGUSR1; the same call goes on from there.
     """
-    from whisperprobe.study_stages import check_splits
+    from whisperprobe.study_stages import check_splits, run_stage_plan
 
     given = read_study(study)
     planned = plan(given, out)
     stages = _chosen(planned, only)
+    if shard is not None:
+        _check_shard(stages, shard, only)
     folder = Path(planned.out)
     seconds: dict[str, float] = {}
     loaded: dict[str, Any] = {}
@@ -85,8 +102,10 @@ def run_study(study: str | Path | Study, out: str | Path | None = None, *, only:
         for number, stage in enumerate(stages, 1):
             check_stop()
             _check_inputs(stage, planned)
-            _LOG.info("%d of %d  %s", number, len(stages), stage.name)
-            seconds[stage.name] = _run(stage, loaded)
+            _LOG.info("%d of %d  %s%s", number, len(stages), stage.name, "" if shard is None else f", shard {shard}")
+            with timed(stage, planned, shard, workers) as begun:
+                run_stage_plan(stage, loaded, shard=shard, workers=workers)
+            seconds[stage.name] = time.monotonic() - begun
             _LOG.info("%d of %d  %s: %.1f s", number, len(stages), stage.name, seconds[stage.name])
     kinds = {stage.kind for stage in stages}
     comparison = None
@@ -131,26 +150,18 @@ def report_again(folder: str | Path, *, title: str | None = None) -> Path:
     InputError
         Where the folder is neither.
     """
+    from whisperprobe.study_stages import run_stage_plan, write_comparison_report
+
     folder = Path(folder)
     if not folder.is_dir():
         raise InputError(f"{folder} is not a folder. Name what `run`, `demo` or `compare --out` wrote.")
     if read_record(folder) is None and (folder / "comparison.json").is_file():
-        from whisperprobe.study_stages import write_comparison_report
-
         return write_comparison_report(folder, title or folder.name)
     stage = plan(study_of(folder), folder).stage("report")
     if not Path(stage.options["comparison"]).is_dir():
         raise InputError(f"{folder} holds no comparison yet. Finish the study first, with `whisperprobe run`.")
-    _run(replace(stage, options=stage.options | ({"title": title} if title else {})))
+    run_stage_plan(replace(stage, options=stage.options | ({"title": title} if title else {})))
     return Path(stage.options["out"])
-
-
-def _run(stage: StagePlan, loaded: dict[str, Any] | None = None) -> float:
-    from whisperprobe.study_stages import run_stage_plan
-
-    start = time.monotonic()
-    run_stage_plan(stage, loaded)
-    return time.monotonic() - start
 
 
 def _chosen(planned: Plan, only: str | None) -> list[StagePlan]:
@@ -161,8 +172,28 @@ def _chosen(planned: Plan, only: str | None) -> list[StagePlan]:
     return stages
 
 
+def _check_shard(stages: list[StagePlan], shard: str | tuple[int, int], only: str | None) -> None:
+    Shard.parse(shard)
+    whole = sorted({stage.kind for stage in stages} - PARTED)
+    if whole:
+        raise InputError(
+            f"--shard {shard} with {'--only ' + only if only else 'no --only'}: {', '.join(whole)} cannot be shared "
+            f"out in parts. Name a stage that can with --only: {' or '.join(sorted(PARTED))}."
+        )
+
+
 def _check_inputs(stage: StagePlan, planned: Plan) -> None:
+    """Refuse to build on a stage that is not whole, as when a task of an array has failed."""
     for path in stage.inputs:
-        made_by = next((s.name for s in planned.stages if path in s.outputs), None)
-        if made_by is not None and not Path(path).exists():
-            raise InputError(f"stage {stage.name} needs {path}, which stage {made_by} makes. Run that one first.")
+        made_by = next((s for s in planned.stages if path in s.outputs), None)
+        if made_by is None:
+            continue
+        if not Path(path).exists():
+            raise InputError(f"stage {stage.name} needs {path}, which stage {made_by.name} makes. Run that one first.")
+        missing = unfinished(made_by, path)
+        if missing:
+            more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+            raise WorkError(
+                f"stage {stage.name} needs {path}, which is not finished: {missing[0]}{more}. "
+                f"Run stage {made_by.name} again; it does only what is missing."
+            )

@@ -194,7 +194,7 @@ class _Planner:
         }
         options |= {
             key: table[key]
-            for key in ("splits", "sample_rate", "format", "max_failures", "max_seconds", "workers")
+            for key in ("splits", "sample_rate", "format", "max_failures", "max_seconds", "rows_per_part", "workers")
             if key in table
         }
         name = "mask" if seed is None else f"mask.seed-{seed}"

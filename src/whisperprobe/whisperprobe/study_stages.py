@@ -22,7 +22,13 @@ _LOG = logging.getLogger(__name__)
 __all__ = ["check_splits", "run_stage_plan", "write_comparison_report"]
 
 
-def run_stage_plan(stage: StagePlan, loaded: dict[str, Probe] | None = None) -> None:
+def run_stage_plan(
+    stage: StagePlan,
+    loaded: dict[str, Probe] | None = None,
+    *,
+    shard: str | tuple[int, int] | None = None,
+    workers: int | None = None,
+) -> None:
     """Do one stage of a study; what is finished already is left as it is.
 
     Parameters
@@ -31,6 +37,10 @@ def run_stage_plan(stage: StagePlan, loaded: dict[str, Probe] | None = None) -> 
         The stage, as `whisperprobe.plan` makes it. Its inputs must be there.
     loaded : dict, optional
         Where the model of a probe is kept for the next stage; give the same dict to every stage of one run.
+    shard : str or (int, int), optional
+        ``"I/N"``: only that share of the parts, where the stage works in parts.
+    workers : int, optional
+        Processes of a stage that filters, instead of the study's.
 
     Raises
     ------
@@ -42,8 +52,11 @@ def run_stage_plan(stage: StagePlan, loaded: dict[str, Probe] | None = None) -> 
         Where a signal asked to stop.
     """
     try:
+        options = stage.options | ({} if shard is None else {"shard": shard})
         if stage.kind == "probe":
-            _probe(stage.options, {} if loaded is None else loaded)
+            _probe(options, {} if loaded is None else loaded)
+        elif stage.kind == "mask":
+            _mask(options | ({} if workers is None else {"workers": workers}))
         else:
             _KINDS[stage.kind](stage.options)
     except OSError as error:
@@ -201,7 +214,6 @@ def _versions() -> dict[str, str]:
 
 
 _KINDS: dict[str, Callable[[dict[str, Any]], None]] = {
-    "mask": _mask,
     "finetune": _finetune,
     "compare": _compare,
     "report": _report,

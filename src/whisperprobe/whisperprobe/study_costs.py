@@ -1,0 +1,144 @@
+"""What a stage of a study is expected to cost, in seconds and bytes: counts of operations over measured rates.
+
+The rates come from `benchmarks/RESULTS.md` (Intel Xeon, one core) where it has them. Rates of GPUs were never measured
+there: a GPU's is its peak times an assumed share. Both are corrected by what earlier stages took (`study_timings`).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from whisperprobe.study_plan import StagePlan
+
+__all__ = ["Cost", "Machine", "Shape", "expected_cost", "model_shape"]
+
+START = {"mask": 4.0, "finetune": 9.0, "probe": 9.0, "compare": 7.0, "report": 5.0}  # s: interpreter, imports, model
+MASK = 0.0037  # s of one core per clip of 5 s and condition (corpus.py: 11.1 ms for three)
+HANDLING = {"finetune": 0.003, "probe": 0.015}  # s per clip beside the model: sound in, tables out (probe.py)
+CPU = 8e10  # operations/s of a core (probe.py: encoder of whisper-tiny, 0.39 s for 3.7e10)
+GPU = 3e14  # operations/s of an H100: 30 % of its peak in bfloat16, an assumption
+CLIP = {"flac24": 115_000, "flac16": 75_000, "wav": 160_000, "wav32f": 320_000}  # bytes of 5 s at 16 kHz
+TOKENS = 6  # of a word as Whisper writes it, prompt left out
+POSITIONS = 50  # encoder positions per second
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What one task of a stage works with: `cores` processes that filter, or `gpus`."""
+
+    cores: int = 1
+    gpus: int = 0
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A Whisper's size: width, layers, feed-forward width, vocabulary, seconds of its window."""
+
+    width: int
+    encoder_layers: int
+    decoder_layers: int
+    feed_forward: int
+    vocabulary: int
+    window: float = 30.0
+
+    @property
+    def parameters(self) -> int:
+        """Number of weights, biases and norms left out."""
+        own, cross = 4 * self.width**2, 4 * self.width**2
+        wide = 2 * self.width * self.feed_forward
+        return (
+            self.encoder_layers * (own + wide)
+            + self.decoder_layers * (own + cross + wide)
+            + self.width * (self.vocabulary + round(self.window * POSITIONS) + 448)
+        )
+
+    @property
+    def operations(self) -> float:
+        """Of hearing one clip and reading one word: the encoder over the whole window, the decoder over its text."""
+        positions = self.window * POSITIONS
+        layer = 4 * self.width**2 + 2 * self.width * self.feed_forward
+        encoder = self.encoder_layers * (2 * layer * positions + 4 * positions**2 * self.width)
+        keys = 4 * self.width**2 * positions * self.decoder_layers
+        text = 2 * TOKENS * (self.decoder_layers * (layer + 2 * self.width**2) + self.width * self.vocabulary)
+        return encoder + keys + text
+
+
+@dataclass(frozen=True)
+class Cost:
+    """`seconds` of all of a stage's tasks together, `start` of which every task has once; `bytes` that stay."""
+
+    seconds: float
+    start: float
+    bytes: float
+
+    def scaled(self, time: float, space: float) -> Cost:
+        """The same with a machine's factors."""
+        return Cost(self.seconds * time, self.start * time, self.bytes * space)
+
+
+# Width, layers, vocabulary of OpenAI's models; their feed-forward width is four times the width.
+_PUBLISHED = {
+    "tiny": (384, 4, 4, 51865), "base": (512, 6, 6, 51865), "small": (768, 12, 12, 51865),
+    "medium": (1024, 24, 24, 51865), "large": (1280, 32, 32, 51866), "turbo": (1280, 32, 4, 51866),
+}  # fmt: skip
+
+
+def model_shape(model: str | None, config: Mapping[str, Any] | None = None) -> Shape:
+    """Size of a model: from its folder, from the shape of a new one, or by the name that OpenAI gave it."""
+    if model is not None and (Path(model) / "config.json").is_file():
+        config = json.loads((Path(model) / "config.json").read_text(encoding="utf-8"))
+    if config is not None:
+        heard = config.get("max_source_positions")
+        width, layers = int(config.get("d_model", 384)), int(config.get("encoder_layers", 4))
+        return Shape(
+            width=width,
+            encoder_layers=layers,
+            decoder_layers=int(config.get("decoder_layers", 4)),
+            feed_forward=int(config.get("encoder_ffn_dim") or config.get("ffn_dim") or 4 * width),
+            vocabulary=int(config.get("vocab_size") or config.get("vocabulary_size") or 512),
+            window=heard / POSITIONS if heard else float(config.get("window_seconds", 30)),
+        )
+    known = next((name for name in ("turbo", *_PUBLISHED) if name in str(model)), "large")
+    width, encoder, decoder, vocabulary = _PUBLISHED[known]
+    return Shape(width, encoder, decoder, 4 * width, vocabulary)
+
+
+def expected_cost(stage: StagePlan, clips: int, machine: Machine, shape: Shape | None = None) -> Cost:
+    """Expect what a stage takes and writes, on the machine of the benchmarks.
+
+    Parameters
+    ----------
+    stage : StagePlan
+        The stage.
+    clips : int
+        Clips that it goes through; of a fine-tuning all that it hears, epoch after epoch.
+    machine : Machine
+        Of one task.
+    shape : Shape, optional
+        Of the model, where its folder is yet to be made.
+
+    Returns
+    -------
+    Cost
+    """
+    options, start = stage.options, START[stage.kind]
+    if stage.kind == "mask":
+        heard = len(options["conditions"])
+        sound = CLIP[options.get("format", "flac24")]
+        return Cost(clips * heard * MASK / machine.cores, start, clips * heard * sound)
+    if stage.kind == "compare":
+        return Cost(clips * 0.0005, start, 2e5 + clips * 300)
+    if stage.kind == "report":
+        return Cost(0.0, start, 6e6)
+    shape = shape or model_shape(options.get("model"), options.get("from_config"))
+    speed = GPU * machine.gpus if machine.gpus else CPU * math.sqrt(machine.cores)
+    each = HANDLING[stage.kind] / max(machine.gpus, 1)
+    if stage.kind == "finetune":  # backward takes twice as long as forward
+        return Cost(clips * (each + 3 * shape.operations / speed), start, 4.0 * shape.parameters + 5e6)
+    kept = 0 if options.get("vectors") == "none" else 4 * shape.width + 5 * min(options["top_k"], shape.vocabulary)
+    return Cost(clips * (each + shape.operations / speed), start, clips * (TOKENS * kept + 1500))
