@@ -18,6 +18,12 @@ except ModuleNotFoundError as error:
 __version__ = "1.0.0"
 
 if TYPE_CHECKING:
+    from whisperprobe.alignment.corpus import align_corpus
+    from whisperprobe.alignment.ctc import CTCAligner
+    from whisperprobe.alignment.heads import AlignmentHeads, choose_alignment_heads, save_alignment_heads
+    from whisperprobe.alignment.table import load_alignment
+    from whisperprobe.alignment.whisper_dtw import WhisperAligner
+    from whisperprobe.alignment.words import cut_words
     from whisperprobe.comparison.conditions import Comparison, ProbeRun, compare, load_comparison
     from whisperprobe.corpora.extract import extract_corpus
     from whisperprobe.corpora.log_mel_corpus import write_log_mel
@@ -36,14 +42,21 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Agreement",
+    "AlignmentHeads",
+    "CTCAligner",
     "Comparison",
     "Probe",
     "ProbeResult",
     "ProbeRun",
+    "WhisperAligner",
     "__version__",
+    "align_corpus",
+    "choose_alignment_heads",
     "compare",
+    "cut_words",
     "extract_corpus",
     "finetune",
+    "load_alignment",
     "load_comparison",
     "load_probes",
     "log_mel",
@@ -53,6 +66,7 @@ __all__ = [
     "probe_agreement",
     "probe_corpus",
     "run_study",
+    "save_alignment_heads",
     "verify_folder",
     "word_confidence",
     "write_log_mel",
@@ -62,6 +76,12 @@ __all__ = [
 __getattr__, __dir__ = lazy_names(
     __name__,
     {
+        "alignment.corpus": ["align_corpus"],
+        "alignment.ctc": ["CTCAligner"],
+        "alignment.heads": ["AlignmentHeads", "choose_alignment_heads", "save_alignment_heads"],
+        "alignment.table": ["load_alignment"],
+        "alignment.whisper_dtw": ["WhisperAligner"],
+        "alignment.words": ["cut_words"],
         "comparison.conditions": ["Comparison", "ProbeRun", "compare", "load_comparison"],
         "corpora.extract": ["extract_corpus"],
         "corpora.log_mel_corpus": ["write_log_mel"],

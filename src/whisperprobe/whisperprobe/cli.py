@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from audiogram.console import configure, run_app
+from whisperprobe.cli_alignment import align, words
 from whisperprobe.cli_commonvoice import commonvoice
 from whisperprobe.cli_corpora import extract, logmel, verify
 from whisperprobe.cli_doctor import doctor
@@ -89,6 +90,8 @@ def compare_runs(
 
 
 app.command("export")(export)
+app.command("align")(align)
+app.command("words")(words)
 app.command("logmel")(logmel)
 app.command("extract")(extract)
 app.command("verify")(verify)

@@ -1,0 +1,173 @@
+"""`choose_alignment_heads`: which heads of a decoder look where the words are said, found on clips of known times."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from audiogram.corpus.files import write_whole
+from audiogram.errors import InputError
+from whisperprobe.alignment.cross_attention import Reading, standardised
+from whisperprobe.alignment.whisper_dtw import WhisperAligner, token_times
+
+__all__ = ["AlignmentHeads", "choose_alignment_heads", "save_alignment_heads"]
+
+MOST_HEADS = 6
+
+
+@dataclass(frozen=True)
+class AlignmentHeads:
+    """Heads that were chosen.
+
+    Attributes
+    ----------
+    heads : tuple of (layer, head)
+        The best first; each of the others made the mean of those before it better.
+    error : float
+        Mean absolute error of word boundaries with all of them, in s, on the clips that they were chosen on.
+    alone : dict of (layer, head) to float
+        The same error for every head of the decoder alone.
+    clips : int
+        On how many clips.
+    """
+
+    heads: tuple[tuple[int, int], ...]
+    error: float
+    alone: dict[tuple[int, int], float]
+    clips: int
+
+
+def choose_alignment_heads(
+    aligner: WhisperAligner,
+    waveforms: Sequence[np.ndarray[Any, Any]],
+    texts: Sequence[str],
+    boundaries: Sequence[Sequence[float]],
+    *,
+    most: int = MOST_HEADS,
+) -> AlignmentHeads:
+    """Choose the heads by which word boundaries are found best: the best one, then what makes it better.
+
+    Parameters
+    ----------
+    aligner : WhisperAligner
+        Whose heads; it is left as it is.
+    waveforms : sequence of float32 arrays, shape (samples,)
+        Clips at its sample rate; some dozens of sentences, none of which is to be tested on.
+    texts : sequence of str
+        What is said in each.
+    boundaries : sequence of sequence of float
+        For each clip the times, in s, at which one word ends and the next begins: one less than it has words.
+    most : int, default 6
+        At most so many heads.
+
+    Returns
+    -------
+    AlignmentHeads
+
+    Raises
+    ------
+    InputError
+        No boundary at all, or a clip that cannot be read or whose boundaries are not one less than its words.
+    """
+    if isinstance(most, bool) or not isinstance(most, int) or most < 1:
+        raise InputError(f"most is {most!r}; a whole number of heads, at least 1.")
+    config = aligner.model.config
+    every = [(i, j) for i in range(config.decoder_layers) for j in range(config.decoder_attention_heads)]
+    known: list[_Known] = []
+    read = aligner.read(waveforms, texts, every)
+    for number, ((words, owner, reading), times) in enumerate(zip(read, boundaries, strict=True)):
+        if isinstance(reading, InputError):
+            raise InputError(f"clip {number} cannot be read: {reading}")
+        if len(times) != len(words) - 1:
+            raise InputError(
+                f"clip {number}: {len(words)} words, {texts[number]!r}, have {len(words) - 1} boundaries between them, "
+                f"received {len(times)}."
+            )
+        if len(words) > 1:
+            known.append(_Known.of(reading, owner, len(words), times, aligner))
+    if not known:
+        raise InputError("no clip has two words or more, so there is no boundary to choose heads by.")
+
+    def error(heads: Sequence[int]) -> float:
+        return float(np.concatenate([one.errors(heads) for one in known]).mean())
+
+    alone = {pair: error([number]) for number, pair in enumerate(every)}
+    chosen = [min(range(len(every)), key=lambda number: alone[every[number]])]
+    best = alone[every[chosen[0]]]
+    while len(chosen) < min(most, len(every)):
+        tried = {number: error([*chosen, number]) for number in range(len(every)) if number not in chosen}
+        number = min(tried, key=tried.__getitem__)
+        if tried[number] >= best:
+            break
+        chosen.append(number)
+        best = tried[number]
+    return AlignmentHeads(tuple(every[number] for number in chosen), best, alone, len(known))
+
+
+@dataclass(frozen=True, eq=False)
+class _Known:
+    """A clip whose boundaries are known, and every head's view of it."""
+
+    fit: np.ndarray[Any, Any]  # (heads, text tokens + 1, positions)
+    first: np.ndarray[Any, Any]  # first token of each word but the first
+    last: np.ndarray[Any, Any]  # the token behind the last of each word but the last
+    times: np.ndarray[Any, Any]
+
+    @classmethod
+    def of(
+        cls, reading: Reading, owner: Sequence[int], words: int, times: Sequence[float], aligner: WhisperAligner
+    ) -> _Known:
+        own = np.asarray(owner)
+        first = np.array([np.flatnonzero(own == number)[0] for number in range(1, words)])
+        last = np.array([np.flatnonzero(own == number)[-1] + 1 for number in range(words - 1)])
+        fit = standardised(reading.weights, aligner.median_width)[:, aligner.lead - 1 : -1].numpy()
+        return cls(fit, first, last, np.asarray(times, dtype=np.float64))
+
+    def errors(self, heads: Sequence[int]) -> np.ndarray[Any, Any]:
+        begins = token_times(-self.fit[list(heads)].mean(axis=0), np.inf)
+        found: np.ndarray[Any, Any] = np.abs((begins[self.first] + begins[self.last]) / 2 - self.times)
+        return found
+
+
+def save_alignment_heads(heads: AlignmentHeads | Sequence[Sequence[int]], path: str | Path) -> Path:
+    """Write heads to a model's generation config, where every alignment by it finds them, or to a file of their own.
+
+    Parameters
+    ----------
+    heads : AlignmentHeads, or sequence of (layer, head)
+        What to write.
+    path : path
+        The model's folder, or a JSON file for `WhisperAligner.from_pretrained` and ``--heads``.
+
+    Returns
+    -------
+    Path
+        The file that was written.
+
+    Raises
+    ------
+    InputError
+        The folder has no generation_config.json.
+    """
+    pairs = [list(map(int, pair)) for pair in (heads.heads if isinstance(heads, AlignmentHeads) else heads)]
+    file = Path(path)
+    said: dict[str, Any] = {}
+    if file.is_dir():
+        file = file / "generation_config.json"
+        try:
+            said = json.loads(file.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise InputError(
+                f"{file} cannot be read ({error}), so the heads cannot be added to it. Give the model's folder, or a "
+                "JSON file to write."
+            ) from error
+    elif isinstance(heads, AlignmentHeads):
+        said = {"boundary_error_ms": round(1000 * heads.error, 3), "clips": heads.clips}
+    said["alignment_heads"] = pairs
+    write_whole(file, (json.dumps(said, indent=2) + "\n").encode())
+    return file

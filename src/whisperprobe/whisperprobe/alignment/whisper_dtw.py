@@ -1,0 +1,301 @@
+"""Word times from a Whisper's own cross-attention, by dynamic time warping; no other model is needed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from audiogram.errors import InputError
+from whisperprobe.alignment.cross_attention import (
+    SAMPLES_PER_POSITION,
+    Reading,
+    attention_matrix,
+    check_heads,
+    default_heads,
+    read_transcripts,
+)
+from whisperprobe.alignment.gaps import AlignedWord, check_score, refuse_unlikely
+from whisperprobe.alignment.spoken import SpokenWord, spoken_words
+from whisperprobe.alignment.time_warping import warp_path
+from whisperprobe.features import WindowSpec, log_mel
+from whisperprobe.labels import prompt_ids
+from whisperprobe.probing.batches import end_id_of
+
+__all__ = ["MEDIAN_WIDTH", "WhisperAligner", "token_words"]
+
+MEDIAN_WIDTH = 7  # positions of 20 ms, as in OpenAI's Whisper
+
+
+class WhisperAligner:
+    """Aligns transcripts with sound by where a Whisper looks while it reads them.
+
+    Parameters
+    ----------
+    model : WhisperForConditionalGeneration
+        Any Whisper; its window and bands are read from its configuration.
+    tokenizer : WhisperTokenizer
+        The tokenizer that belongs to it.
+    heads : sequence of (layer, head), optional
+        Whose attention is followed; default those that its generation config names, else all of the upper half of the
+        decoder. `choose_alignment_heads` finds the best ones.
+    language, task : str
+        What the prompt says.
+    leading_space : bool, default True
+        Whether the transcript is read with a space before it, as Whisper's own training text has it.
+    median_width : int, default 7
+        Positions, of 20 ms each, over which attention is smoothed; odd.
+    min_score : float, default 0.0
+        Clips whose words score less in the mean are refused: what is said there is not the transcript.
+    batch_size : int, default 8
+        Clips that are read together.
+    source : dict, optional
+        What identifies the model, for a manifest.
+
+    References
+    ----------
+    A. Radford et al. (2023), Robust speech recognition via large-scale weak supervision; the word timestamps of its
+    reference implementation.
+    """
+
+    method = "whisper"
+
+    def __init__(
+        self,
+        model: Any,
+        tokenizer: Any,
+        *,
+        heads: Sequence[Sequence[int]] | None = None,
+        language: str = "en",
+        task: str = "transcribe",
+        leading_space: bool = True,
+        median_width: int = MEDIAN_WIDTH,
+        min_score: float = 0.0,
+        batch_size: int = 8,
+        source: dict[str, Any] | None = None,
+    ) -> None:
+        if (
+            isinstance(median_width, bool)
+            or not isinstance(median_width, int)
+            or median_width < 1
+            or not median_width % 2
+        ):
+            raise InputError(f"median_width is {median_width!r}; an odd number of positions, e.g. 7.")
+        self.model, self.tokenizer = model.eval(), tokenizer
+        config = model.config
+        shape = int(config.decoder_layers), int(config.decoder_attention_heads)
+        self.heads = default_heads(model) if heads is None else check_heads(heads, *shape)
+        self.leading_space, self.median_width, self.batch_size = leading_space, median_width, batch_size
+        self.min_score = check_score(min_score)
+        self.window = WindowSpec.of(model)
+        self.sample_rate = self.window.sample_rate
+        self.max_seconds: float | None = self.window.seconds
+        self.prompt = prompt_ids(tokenizer, model.generation_config, language=language, task=task)
+        self.end_id = end_id_of(model.generation_config, tokenizer)
+        self._source = dict(source or {})
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        path: str | Path,
+        *,
+        device: str = "auto",
+        dtype: Any = None,
+        heads: str | Path | Sequence[Sequence[int]] | None = None,
+        **options: Any,
+    ) -> WhisperAligner:
+        """Load a Whisper from a folder or the hub.
+
+        Parameters
+        ----------
+        path : str or Path
+            Folder or hub name.
+        device : str, default "auto"
+            A GPU where there is one.
+        dtype : str, optional
+            What the model runs in, float32 by default.
+        heads : sequence of (layer, head), or path, optional
+            As for the class, or a JSON file that `save_alignment_heads` has written.
+        **options
+            As for the class.
+        """
+        from whisperprobe.probing.loading import load_checkpoint
+
+        loaded = load_checkpoint(path, device=device, dtype=dtype)
+        source = {
+            "model": loaded.source,
+            "model_sha256": loaded.model_sha256,
+            "tokenizer_sha256": loaded.tokenizer_sha256,
+            "dtype": str(loaded.model.dtype).removeprefix("torch."),
+        }
+        named = read_heads(heads) if isinstance(heads, str | Path) else heads
+        return cls(loaded.model, loaded.tokenizer, heads=named, source=source, **options)
+
+    def describe(self) -> dict[str, Any]:
+        """Return what decides the result, JSON-able."""
+        return {
+            **self._source,
+            "prompt_ids": self.prompt,
+            "leading_space": self.leading_space,
+            "median_width": self.median_width,
+            "min_score": self.min_score,
+            "heads": [list(pair) for pair in self.heads],
+        }
+
+    def __call__(
+        self, waveforms: Sequence[np.ndarray[Any, Any]], texts: Sequence[str]
+    ) -> list[list[AlignedWord] | InputError]:
+        """Align clips with their transcripts.
+
+        Parameters
+        ----------
+        waveforms : sequence of float32 arrays, shape (samples,)
+            At `sample_rate`, no longer than the model's window.
+        texts : sequence of str
+            What is said in each.
+
+        Returns
+        -------
+        list of (list of AlignedWord, or InputError)
+            For each clip its words, or why it cannot be aligned. The score is the mean probability of a word's tokens.
+        """
+        found: list[list[AlignedWord] | InputError] = []
+        read = self.read(waveforms, texts, self.heads)
+        for waveform, text, (words, owner, reading) in zip(waveforms, texts, read, strict=True):
+            try:
+                if isinstance(reading, InputError):
+                    raise reading
+                seconds = len(waveform) / self.sample_rate
+                timed = timed_words(words, owner, reading, self.lead, self.median_width, seconds)
+                if self.min_score:
+                    heard = str(self.tokenizer.decode(list(reading.answer), skip_special_tokens=True)).strip()
+                    refuse_unlikely(timed, text, heard, self.min_score)
+                found.append(timed)
+            except InputError as error:
+                found.append(error)
+        return found
+
+    @property
+    def lead(self) -> int:
+        """Tokens of the prompt."""
+        return len(self.prompt)
+
+    def read(
+        self, waveforms: Sequence[np.ndarray[Any, Any]], texts: Sequence[str], heads: Sequence[tuple[int, int]]
+    ) -> list[tuple[tuple[SpokenWord, ...], list[int], Reading | InputError]]:
+        """Read transcripts in; of each clip its words, the word of each token, and what the model did, or an error."""
+        out: list[tuple[tuple[SpokenWord, ...], list[int], Any]] = []
+        tokens: dict[int, list[int]] = {}
+        for i, (waveform, text) in enumerate(zip(waveforms, texts, strict=True)):
+            try:
+                ids, owner, words = self._tokens(text)
+                if len(waveform) > self.window.n_samples:
+                    raise InputError(
+                        f"{len(waveform) / self.sample_rate:.2f} s do not fit the model's window of "
+                        f"{self.window.seconds:g} s. Take --method ctc, which hears clips of any length."
+                    )
+            except InputError as error:
+                out.append(((), [], error))
+            else:
+                tokens[i] = [*self.prompt, *ids, self.end_id]
+                out.append((words, owner, None))
+        usable = list(tokens)
+        for start in range(0, len(usable), self.batch_size):
+            rows = usable[start : start + self.batch_size]
+            sounds = [np.asarray(waveforms[i], dtype=np.float32) for i in rows]
+            readings = read_transcripts(
+                self.model, log_mel(sounds, self.window), [len(x) for x in sounds], [tokens[i] for i in rows],
+                self.lead, heads,
+            )  # fmt: skip
+            for i, reading in zip(rows, readings, strict=True):
+                out[i] = (*out[i][:2], reading)
+        return out
+
+    def _tokens(self, text: str) -> tuple[list[int], list[int], tuple[SpokenWord, ...]]:
+        """Tokens of a transcript, the number of the word that each belongs to (−1: none), and the words."""
+        said = " ".join(text.split())
+        words = spoken_words(said)
+        if not words:
+            raise InputError(f"no word is said in the transcript {text!r}.")
+        ids, owner = token_words(self.tokenizer, said, words, leading_space=self.leading_space)
+        room = int(self.model.config.max_target_positions) - self.lead - 1
+        if len(ids) > room:
+            raise InputError(f"the transcript has {len(ids)} tokens, but the decoder has room for {room}.")
+        return ids, owner, words
+
+
+def token_words(
+    tokenizer: Any, text: str, words: Sequence[SpokenWord], *, leading_space: bool = True
+) -> tuple[list[int], list[int]]:
+    """Return the tokens of a text and, for each, which word it is part of.
+
+    Parameters
+    ----------
+    tokenizer : WhisperTokenizer
+        Byte-level: a token may be part of a character, and begin with the space before a word.
+    text : str
+        The text.
+    words : sequence of SpokenWord
+        Its words, from `spoken_words`.
+    leading_space : bool, default True
+        Whether the text is read with a space before it.
+
+    Returns
+    -------
+    ids : list of int
+        Its tokens, nothing added.
+    owner : list of int
+        Number of the word, from 0, or -1 for tokens of punctuation and white space alone.
+    """
+    shift = int(leading_space)
+    coded = tokenizer(
+        " " * shift + text, add_special_tokens=False, split_special_tokens=True, return_offsets_mapping=True
+    )
+    word_at = np.full(len(text) + shift, -1)
+    for number, word in enumerate(words):
+        word_at[word.start + shift : word.end + shift] = number
+    owner = [int(word_at[a:b].max(initial=-1)) for a, b in coded["offset_mapping"]]
+    return list(coded["input_ids"]), owner
+
+
+def timed_words(
+    words: Sequence[SpokenWord], owner: Sequence[int], reading: Reading, lead: int, width: int, seconds: float
+) -> list[AlignedWord]:
+    """Words with their times: from where the path comes to a word's first token to where it leaves its last."""
+    if not bool(reading.weights.isfinite().all()):
+        raise InputError("the model's attention is NaN or infinite. Are its weights damaged, or too wide for float16?")
+    begins = token_times(-attention_matrix(reading, lead, width).double().numpy(), seconds)
+    own = np.asarray(owner)
+    timed = []
+    for number, word in enumerate(words):
+        tokens = np.flatnonzero(own == number)
+        if not len(tokens):
+            raise InputError(f"the tokenizer gives the word {word.word!r} no token of its own; it cannot be placed.")
+        score = float(reading.probability[torch.from_numpy(tokens)].mean())
+        timed.append(AlignedWord(word.word, float(begins[tokens[0]]), float(begins[tokens[-1] + 1]), score))
+    return timed
+
+
+def token_times(cost: np.ndarray[Any, Any], seconds: float) -> np.ndarray[Any, Any]:
+    """When the path through a matrix of costs comes to each of its rows, in s, (rows,)."""
+    rows, columns = warp_path(cost)
+    first = columns[np.concatenate([[True], np.diff(rows) > 0])]
+    # Position k stands for the sound around k times 20 ms, so between two of them the border lies half-way.
+    times: np.ndarray[Any, Any] = np.clip((first - 0.5) * SAMPLES_PER_POSITION / 16_000, 0, seconds)
+    return times
+
+
+def read_heads(path: str | Path) -> list[list[int]]:
+    """Read the heads that `save_alignment_heads` has written."""
+    try:
+        said = json.loads(Path(path).read_text(encoding="utf-8"))
+        return [[int(layer), int(head)] for layer, head in said["alignment_heads"]]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{path} cannot be read as alignment heads ({error}); it is JSON such as "
+            '{"alignment_heads": [[2, 1], [3, 0]]}, as save_alignment_heads writes it.'
+        ) from error
