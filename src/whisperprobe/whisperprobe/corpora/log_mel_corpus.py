@@ -5,7 +5,6 @@ Only the frames that see sound are kept; all behind them have one value, which i
 
 from __future__ import annotations
 
-import importlib.metadata
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ import pyarrow as pa
 from audiogram.corpus import is_complete, open_corpus, run_stage
 from audiogram.errors import InputError, unknown_name
 from audiogram.listening import as_condition
-from whisperprobe.corpora.clip_sound import heard_sound
+from whisperprobe.corpora.clip_sound import check_unfiltered, heard_sound, listening_versions
 from whisperprobe.corpora.columns import beside
 from whisperprobe.devices import chosen_device
 from whisperprobe.features import WindowSpec, heard_frames, log_mel
@@ -136,7 +135,7 @@ def write_log_mel(
     folders = _folders(corpora, Path(out))
     hearing = None if condition is None else as_condition(condition)
     for corpus in corpora:
-        _check_unfiltered(corpus, hearing)
+        check_unfiltered(corpus, hearing)
     existing = [folder for folder in folders if skip_existing and is_complete(folder)]
     if len(existing) == len(folders):
         return folders
@@ -173,7 +172,7 @@ def write_log_mel(
             splits=splits,
             max_failures=max_failures,
             extra_manifest={"condition": masked if hearing is None else hearing.to_dict()},
-            versions=_versions(hearing),
+            versions=listening_versions(hearing),
             readme=_card,
             label=f"log-mel of {folder.name}",
         )
@@ -193,15 +192,6 @@ def _folders(corpora: Sequence[Corpus], out: Path) -> list[Path]:
             "them in two calls."
         )
     return [out / name for name in names]
-
-
-def _check_unfiltered(corpus: Corpus, hearing: Condition | None) -> None:
-    masked = (corpus.manifest or {}).get("condition")
-    if masked and hearing is not None:
-        raise InputError(
-            f"{corpus.root} is filtered already (condition {masked.get('name')!r}), and condition {hearing.name!r} "
-            "would filter it again. Give the unfiltered corpus, or no condition."
-        )
 
 
 def _labels(model: str | Path, language: str, task: str, leading_space: bool) -> Labels:
@@ -275,17 +265,6 @@ class _Work:
         vectors = np.concatenate(kept).astype(self.dtype)
         writer.add_vectors({"log_mel": vectors})
         return len(vectors)
-
-
-def _versions(condition: Condition | None) -> dict[str, str]:
-    import torch
-
-    found = {"whisperprobe": importlib.metadata.version("whisperprobe"), "torch": str(torch.__version__)}
-    if condition is not None:
-        plugin = condition.versions()
-        for one in (plugin, *plugin.get("parts", {}).values()):
-            found[str(one["distribution"])] = str(one["version"])
-    return found
 
 
 def _card(manifest: Mapping[str, Any]) -> str:

@@ -23,6 +23,10 @@ __all__ = ["PartCheck", "PartState"]
 
 _BATCH = 64  # rows that are in memory at once
 _SIZES = {code: np.dtype(name).itemsize for name, code in DTYPE_CODES.items()}
+_ROWS_OF_CLIPS = {
+    "log-mel": ("frames",),
+    "ldl-cues": ("units",),
+}  # where a clip has several rows of vectors: their number
 _DAMAGED = (pa.ArrowException, OSError)
 
 
@@ -197,7 +201,8 @@ class PartCheck:
         """How many rows of vectors the tables ask for; None where a table cannot be read."""
         wanted = {"vector_row": 0, "encoder_row": 0}
         for table, schema in state.schemas.items():
-            columns = [name for name in (*wanted, "frames") if name in schema.names]
+            counts = [name for name in _ROWS_OF_CLIPS.get(self.manifest["stage"], ()) if name in schema.names]
+            columns = [*(name for name in wanted if name in schema.names), *counts]
             if not set(columns) & set(wanted):
                 continue
             try:
@@ -205,8 +210,8 @@ class PartCheck:
             except _DAMAGED:
                 return None
             for name in wanted:
-                if name in columns and "frames" in columns:  # of a log-mel corpus: every clip has so many rows
-                    wanted[name] += int(sum(rows["frames"].to_pylist()))
+                if name in columns and counts:
+                    wanted[name] += int(sum(rows[counts[0]].to_pylist()))
                 elif name in columns:
                     wanted[name] += len(rows) - rows[name].null_count
         return wanted

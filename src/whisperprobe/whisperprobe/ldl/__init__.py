@@ -8,7 +8,9 @@ from audiogram.lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from whisperprobe.ldl.chunks import chunk_boundaries, smoothed_envelope
+    from whisperprobe.ldl.cues_corpus import write_cues
     from whisperprobe.ldl.cues_matrix import CueMatrix, CueShape, cue_matrix
+    from whisperprobe.ldl.cues_reading import CueRows, StoredCues, open_cues
     from whisperprobe.ldl.cues_summaries import cfbsf
     from whisperprobe.ldl.learning import learn
     from whisperprobe.ldl.semantics import Semantics, WordVectors, open_semantics
@@ -16,8 +18,10 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CueMatrix",
+    "CueRows",
     "CueShape",
     "Semantics",
+    "StoredCues",
     "WordVectors",
     "cfbsf",
     "chunk_boundaries",
@@ -25,15 +29,19 @@ __all__ = [
     "endstate",
     "frequency_informed",
     "learn",
+    "open_cues",
     "open_semantics",
     "smoothed_envelope",
+    "write_cues",
 ]
 
 __getattr__, __dir__ = lazy_names(
     __name__,
     {
         "chunks": ["chunk_boundaries", "smoothed_envelope"],
+        "cues_corpus": ["write_cues"],
         "cues_matrix": ["CueMatrix", "CueShape", "cue_matrix"],
+        "cues_reading": ["CueRows", "StoredCues", "open_cues"],
         "cues_summaries": ["cfbsf"],
         "learning": ["learn"],
         "semantics": ["Semantics", "WordVectors", "open_semantics"],
