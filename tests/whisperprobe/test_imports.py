@@ -36,7 +36,8 @@ def test_the_unrelated_package_called_audiogram_is_named(tmp_path: Path) -> None
     foreign = tmp_path / "audiogram"
     foreign.mkdir()
     (foreign / "__init__.py").write_text("__version__ = '0.1.0'\n", encoding="utf-8")
-    code = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import whisperprobe"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert done.returncode == 1
-    assert "pip uninstall audiogram" in done.stderr
+    for use in ("from whisperprobe import Probe", "import whisperprobe; whisperprobe.log_mel"):
+        code = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); {use}"
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+        assert done.returncode == 1
+        assert "pip uninstall audiogram" in done.stderr

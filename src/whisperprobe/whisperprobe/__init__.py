@@ -9,11 +9,8 @@ from typing import TYPE_CHECKING
 
 try:
     from audiogram.lazy_names import lazy_names
-except ModuleNotFoundError as error:
-    raise ImportError(
-        "whisperprobe needs the package `audiogram`, 1.0 or newer, and found none or an unrelated one of the same name "
-        "(PyPI's 0.1.0). Remove that with `pip uninstall audiogram`, then install this project's."
-    ) from error
+except ModuleNotFoundError:
+    from whisperprobe.unrelated import refusing_names as lazy_names
 
 __version__ = "1.0.0"
 

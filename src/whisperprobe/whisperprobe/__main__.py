@@ -1,6 +1,6 @@
 """`python -m whisperprobe` is the command `whisperprobe`."""
 
-from whisperprobe.cli import main
+from whisperprobe.start import main
 
 if __name__ == "__main__":
     main()

@@ -1,0 +1,156 @@
+"""`doctor`: what it says of this machine, and of one where something stands in the way."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from whisperprobe import doctor
+from whisperprobe.doctor import EXTRAS, NEEDED, Finding, examine
+from whisperprobe.doctor_page import described, exit_code
+
+PYPROJECT = Path(__file__).parents[2] / "src" / "whisperprobe" / "pyproject.toml"
+
+
+@pytest.fixture(scope="module")
+def healthy() -> list[Finding]:
+    return examine()
+
+
+def distribution(folder: Path, name: str, version: str) -> None:
+    """Put the metadata of a distribution where the interpreter finds it first."""
+    info = folder / f"{name}-{version}.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n", encoding="utf-8")
+
+
+def started_with(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PYTHONPATH": str(folder)}
+    call = [sys.executable, "-m", "whisperprobe", *command]
+    return subprocess.run(call, capture_output=True, text=True, check=False, env=environment, cwd=folder)
+
+
+def checked_with(folder: Path, check: str) -> Finding:
+    """Run one check where a folder's packages come first."""
+    code = f"import json; from whisperprobe import doctor; print(json.dumps(doctor.{check}()[0].to_dict()))"
+    environment = {**os.environ, "PYTHONPATH": str(folder)}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
+    return Finding(**json.loads(done.stdout))
+
+
+def test_where_all_is_well_nothing_is_wrong(healthy: list[Finding]) -> None:
+    assert [one for one in healthy if one.state == "wrong"] == []
+    assert {"python", "audiogram", "packages", "torchaudio", "gpu", "sound", "filters", "disk", "machine"} <= {
+        one.check for one in healthy
+    }
+    assert exit_code(healthy) == 0
+    assert described(healthy).endswith("Ready.")
+    assert json.loads(described(healthy, as_json=True))[0]["check"] == "python"
+
+
+def test_it_knows_every_dependency_of_the_package() -> None:
+    import tomllib
+
+    from packaging.requirements import Requirement
+
+    project = tomllib.loads(PYPROJECT.read_text(encoding="utf-8"))["project"]
+    needed = {Requirement(one).name for one in project["dependencies"]} - {"audiogram"}
+    assert needed <= set(NEEDED)
+    for package, extra in EXTRAS.items():
+        assert package in {Requirement(one).name for one in project["optional-dependencies"][extra]}
+
+
+def test_another_torchaudio_is_named_with_the_one_that_fits(tmp_path: Path) -> None:
+    distribution(tmp_path, "torchaudio", "2.9.0")
+    found = checked_with(tmp_path, "torch_and_torchaudio")
+    assert (found.state, "torchaudio 2.9.0" in found.found) == ("wrong", True)
+    fitting = importlib.metadata.version("torch").split("+")[0]
+    assert f"pip install torchaudio=={fitting}" in found.remedy
+
+
+def test_a_whisper_that_cannot_be_imported_is_wrong(tmp_path: Path) -> None:
+    (tmp_path / "transformers").mkdir()
+    (tmp_path / "transformers" / "__init__.py").write_text("raise OSError('undefined symbol: aoti')")
+    found = checked_with(tmp_path, "torch_and_torchaudio")
+    assert found.state == "wrong"
+    assert "undefined symbol: aoti" in found.found
+
+
+def test_sound_without_mp3_is_a_note_and_without_a_library_wrong(tmp_path: Path) -> None:
+    (tmp_path / "soundfile.py").write_text(
+        "__libsndfile_version__ = '1.0.28'\nimport io\n"
+        "def write(file, x, rate, format, subtype):\n"
+        "    if format == 'MP3': raise ValueError('Unknown format')\n    file.write(b'0')\n"
+        "def read(file): return file.read(), 1\n"
+    )
+    found = checked_with(tmp_path, "sound_libraries")
+    assert found.state == "note"
+    assert found.found.endswith("libsndfile 1.0.28 without MP3")
+    (tmp_path / "soundfile.py").write_text("raise OSError('sndfile library not found')")
+    found = checked_with(tmp_path, "sound_libraries")
+    assert found.state == "wrong"
+    assert "sndfile library not found" in found.found
+
+
+def test_the_unrelated_audiogram_is_found_where_nothing_else_starts(tmp_path: Path) -> None:
+    (tmp_path / "audiogram").mkdir()
+    (tmp_path / "audiogram" / "__init__.py").write_text("__version__ = '0.1.0'\n", encoding="utf-8")
+    distribution(tmp_path, "audiogram", "0.1.0")
+    done = started_with(tmp_path, "doctor")
+    assert done.returncode == 1
+    assert "unrelated package of the same name: pip uninstall audiogram" in " ".join(done.stdout.split())
+    other = started_with(tmp_path, "demo")
+    assert other.returncode == 1
+    assert "Traceback" not in other.stderr
+    assert "pip uninstall audiogram" in other.stderr
+    assert "whisperprobe doctor" in other.stderr
+
+
+def test_a_folder_that_hides_the_package_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "audiogram").mkdir()
+    monkeypatch.setattr(doctor, "location", lambda _: tmp_path / "audiogram")
+    (found,) = doctor.audiogram_package()
+    assert found.state == "wrong"
+    assert "hides the package" in found.remedy
+
+
+@pytest.mark.parametrize(
+    ("version", "state"), [((3, 10, 1), "wrong"), ((3, 11, 0), "ok"), ((3, 13, 9), "ok"), ((3, 14, 0), "note")]
+)
+def test_pythons(monkeypatch: pytest.MonkeyPatch, version: tuple[int, ...], state: str) -> None:
+    monkeypatch.setattr(doctor.sys, "version_info", version)
+    assert doctor.python_version()[0].state == state
+
+
+def test_a_missing_package_and_a_missing_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = doctor.version_of
+    monkeypatch.setattr(doctor, "version_of", lambda name: None if name in ("jiwer", "soxr") else real(name))
+    (found,) = doctor.packages()
+    assert found.state == "wrong"
+    assert "soxr, jiwer" in found.found
+    monkeypatch.setattr(doctor, "version_of", lambda name: None if name == "peft" else "1.0")
+    assert doctor.packages()[1].remedy == "Where wanted: pip install 'whisperprobe[lora]'"
+
+
+def test_little_room_is_noted_with_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Usage:
+        free = 2e9
+
+    monkeypatch.setattr(doctor.shutil, "disk_usage", lambda _: Usage)
+    monkeypatch.setattr(doctor, "memory", lambda: 2.0)
+    found = doctor.room()
+    assert {one.state for one in found} == {"note"}
+    assert any("TMPDIR" in one.remedy for one in found)
+
+
+def test_broken_filters_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "output", lambda _: "attenuation\taudiogram\tavailable\nodd\todd-filters\tbroken: x")
+    (found,) = doctor.filter_plugins()
+    assert found.state == "note"
+    assert found.found == "odd of odd-filters: broken: x"
