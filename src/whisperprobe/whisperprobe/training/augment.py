@@ -116,16 +116,16 @@ class Augmentation:
         if value is True:
             value = "voices"
         if isinstance(value, str):
-            if value not in _NAMED:
-                raise unknown_name("augmentation", value, _NAMED)
-            return cls(**_NAMED[value])
+            if value not in NAMED:
+                raise unknown_name("augmentation", value, NAMED)
+            return cls(**NAMED[value])
         if isinstance(value, Mapping):
             known = {field.name for field in fields(cls)}
             for name in value:
                 if name not in known:
                     raise unknown_name("option of augment", name, known)
             return cls(**value)
-        raise InputError(f"augment is {value!r}; give true, a table of options, or one of {', '.join(_NAMED)}.")
+        raise InputError(f"augment is {value!r}; give true, a table of options, or one of {', '.join(NAMED)}.")
 
     def to_dict(self) -> dict[str, Any]:
         """All fields as JSON-able values."""
@@ -218,7 +218,7 @@ class Augmentation:
         return np.array(found, dtype=np.int64).reshape(-1, 2)
 
 
-_NAMED: dict[str, dict[str, Any]] = {
+NAMED: dict[str, dict[str, Any]] = {
     "masks": {"time_masks": 2, "frequency_masks": 2},
     "voices": {
         "speed": 0.15, "shift_seconds": 0.2, "gain_db": 6.0, "noise_snr_db": 20.0, "time_masks": 1,

@@ -24,8 +24,8 @@ from whisperprobe.training.data import Labels, SpeechDataset, read_speech
 from whisperprobe.training.evaluating import Evaluation
 from whisperprobe.training.hearing import heard_by
 from whisperprobe.training.loop import Course, SpeechTrainer, epoch_order, training_arguments
-from whisperprobe.training.model_card import model_card
-from whisperprobe.training.model_folder import Listener
+from whisperprobe.training.model_card import write_card
+from whisperprobe.training.model_folder import Listener, weights_digest
 from whisperprobe.training.selection import best_evaluation
 from whisperprobe.training.step_order import StepOrder
 from whisperprobe.training.surroundings import devices_in_words, usable_cores, versions
@@ -144,6 +144,7 @@ def fit(run: Run, listener: Listener) -> dict[str, Any]:
         "recipe": options["recipe"], "global_batch": plan.global_batch, "batch_size": plan.batch_size,
         "accumulation": plan.accumulation, "processes": plan.processes, "precision": run.precision,
         "gradient_checkpointing": run.how["gradient_checkpointing"], "workers": workers,
+        "model_revision": getattr(model.config, "_commit_hash", None),  # of a model from the hub
         "devices": devices_in_words(run.device, run.processes.count), "versions": versions(run.hearing),
     }  # fmt: skip
     model.config.use_cache = use_cache
@@ -153,8 +154,8 @@ def fit(run: Run, listener: Listener) -> dict[str, Any]:
         if run.lora is not None:
             merge_adapters(around, run.folder.path / ADAPTER, str(options["model"]))
         listener.save(run.folder.path)
-        card = model_card(options, results)
-        (run.folder.path / "README.md").write_text(card, encoding="utf-8")
+        results["weights_sha256"] = weights_digest(run.folder.path)
+        write_card(run.folder.path, options, results)
         run.folder.finish(results)
 
     run.processes.first(save)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["plot_training", "smoothed"]
+__all__ = ["draw_runs", "plot_training", "smoothed", "write_figure"]
 
 _PANELS = {
     "loss": "Loss (nats per token)", "wer": "Word error rate (%)", "cer": "Character error rate (%)",
@@ -102,9 +102,9 @@ def plot_training(
     file = None if out is None else Path(out)
     if file is not None and file.suffix[1:].lower() not in _FORMATS:
         raise InputError(f"{file} ends in {file.suffix or 'nothing'}; name a file that ends in .png, .pdf or .svg.")
-    figure = _draw(read_runs([runs] if isinstance(runs, str | Path) else runs), inches, float(smooth), scale)
+    figure = draw_runs(read_runs([runs] if isinstance(runs, str | Path) else runs), inches, float(smooth), scale)
     if file is not None:
-        _write(figure, file, dpi)
+        write_figure(figure, file, dpi)
     return figure
 
 
@@ -135,7 +135,10 @@ def smoothed(values: np.ndarray[Any, np.dtype[np.float64]], weight: float) -> np
     return out
 
 
-def _draw(runs: Sequence[RunCurves], inches: tuple[float, float] | None, smooth: float, scale: str) -> Figure:
+def draw_runs(
+    runs: Sequence[RunCurves], inches: tuple[float, float] | None = None, smooth: float = 0.0, scale: str = "log"
+) -> Figure:
+    """Draw what `read_runs` has read; the options are those of `plot_training`, checked."""
     from matplotlib.figure import Figure
 
     panels = [p for p in _PANELS if any(p in run.curves or (p == "loss" and "eval_loss" in run.curves) for run in runs)]
@@ -185,7 +188,7 @@ def _lines(axes: Axes, panel: str, run: RunCurves, colour: str, number: int, smo
     every = max(1, len(values) // 12)
     axes.plot(
         evaluated.steps, values, color=colour, linewidth=1.1, linestyle=line, marker=_marker(number), markersize=3.6,
-        markevery=every, markeredgecolor="white", markeredgewidth=0.5, zorder=4,
+        markevery=every, markeredgecolor="white", markeredgewidth=0.5, zorder=4, clip_on=False,
     )  # fmt: skip
     if run.best_step is not None and (at := np.flatnonzero(evaluated.steps == run.best_step)).size:
         axes.plot(
@@ -306,7 +309,7 @@ def _inches(size: str | tuple[float, float]) -> tuple[float, float]:
     return sides[0], sides[1]
 
 
-def _write(figure: Figure, file: Path, dpi: int) -> None:
+def write_figure(figure: Figure, file: Path, dpi: int) -> None:
     """Write the file whole or not at all; the same curves give the same bytes."""
     import matplotlib as mpl
 
