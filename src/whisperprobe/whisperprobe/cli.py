@@ -17,6 +17,7 @@ from whisperprobe.cli_doctor import doctor
 from whisperprobe.cli_export import export
 from whisperprobe.cli_finetune import finetune_model
 from whisperprobe.cli_groups import GroupedCommand
+from whisperprobe.cli_ldl import ldl
 from whisperprobe.cli_options import (
     Debug,
     LogLevel,
@@ -98,6 +99,7 @@ app.command("verify")(verify)
 app.command("report")(report)
 app.command("doctor")(doctor)
 app.add_typer(commonvoice, name="commonvoice")
+app.add_typer(ldl, name="ldl")
 
 
 def _labelled(run: str) -> Any:

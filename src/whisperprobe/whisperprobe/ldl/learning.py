@@ -11,7 +11,7 @@ from audiogram.errors import InputError
 from whisperprobe.ldl.block import Array, BlockLearner, DeltaRule, is_tensor
 from whisperprobe.training.augment import draw
 
-__all__ = ["chosen_block", "event_order", "learn", "squared_norms"]
+__all__ = ["chosen_block", "event_order", "gathered", "learn", "rows_like", "spread", "squared_norms"]
 
 
 def learn(
@@ -95,7 +95,7 @@ def learn(
         raise InputError("seed shuffles the events and order says their order; give one of the two.")
     size = block or chosen_block(S.shape[1])
     stepping.check(squared_norms(C, size) if rule == "lms" else np.empty(0))
-    learner = BlockLearner(stepping, _start(C, S, W0, devices))
+    learner = BlockLearner(stepping, spread(C, S, W0, devices))
     turns = (
         [_checked(order, len(C))] * epochs
         if order is not None
@@ -104,10 +104,10 @@ def learn(
     seen = 0
     for turn in turns:
         for events in _blocks(turn, size):
-            learner.learn(_rows(C, events, learner.parts[0]), _rows(S, events, learner.parts[0]), seen)
+            learner.learn(rows_like(C, events, learner.parts[0]), rows_like(S, events, learner.parts[0]), seen)
             seen += len(events)
     learner.check()
-    return _gathered(learner.parts, C)
+    return gathered(learner.parts, C)
 
 
 def chosen_block(dimensions: int) -> int:
@@ -161,7 +161,7 @@ def precision_of(C: Array) -> str:
     return "float64" if str(C.dtype).endswith("float64") else "float32"
 
 
-def _start(C: Array, S: Array, W0: Array | None, devices: Sequence[str] | None) -> list[Array]:
+def spread(C: Array, S: Array, W0: Array | None, devices: Sequence[str] | None) -> list[Array]:
     """Return W as the learner changes it: a copy of W0, whole or in parts of its rows."""
     shape, precision = (C.shape[1], S.shape[1]), precision_of(C)
     if not is_tensor(C) and devices is None:
@@ -182,7 +182,8 @@ def _start(C: Array, S: Array, W0: Array | None, devices: Sequence[str] | None) 
     return parts
 
 
-def _gathered(parts: Sequence[Array], C: Array) -> Array:
+def gathered(parts: Sequence[Array], C: Array) -> Array:
+    """Return W of its parts, as the kind of array that C is, on C's device."""
     if not is_tensor(parts[0]):
         return parts[0]
     import torch
@@ -192,7 +193,7 @@ def _gathered(parts: Sequence[Array], C: Array) -> Array:
     return np.concatenate([part.cpu().numpy() for part in parts])
 
 
-def _rows(matrix: Array, events: np.ndarray[Any, Any], like: Array) -> Array:
+def rows_like(matrix: Array, events: np.ndarray[Any, Any], like: Array) -> Array:
     """Return some rows in the weights' precision and kind."""
     if not is_tensor(like):
         return np.ascontiguousarray(matrix[events], dtype=like.dtype)

@@ -13,7 +13,7 @@ from whisperprobe.ldl.learning import check_matrices, precision_of
 __all__ = ["DEFAULT_RIDGE", "endstate", "frequency_informed"]
 
 DEFAULT_RIDGE = 1e-6
-_ENTRIES = 2**26  # entries of C that are widened to float64 at a time: half a gigabyte
+_ENTRIES = 2**26  # entries of C or S that are widened to float64 at a time: half a gigabyte
 
 
 def endstate(C: Array, S: Array, *, ridge: float = DEFAULT_RIDGE) -> Array:
@@ -131,7 +131,7 @@ class _Events:
 
     def __init__(self, C: Array, S: Array, root: np.ndarray[Any, Any] | None) -> None:
         self.C, self.S, self.tensor = C, S, is_tensor(C)
-        size = max(1, _ENTRIES // max(1, C.shape[1]))
+        size = max(1, _ENTRIES // max(1, C.shape[1], S.shape[1]))
         self.blocks = [slice(low, min(low + size, len(C))) for low in range(0, len(C), size)]
         self.root = root
 
