@@ -27,6 +27,7 @@ from whisperprobe.cli_options import (
 )
 from whisperprobe.cli_plot_training import plot_training_curves
 from whisperprobe.cli_probe import probe_source
+from whisperprobe.cli_slurm import submit
 from whisperprobe.cli_study import demo, plan_study, report, run_study_file
 
 __all__ = ["app", "main"]
@@ -45,6 +46,7 @@ app = typer.Typer(
 app.command("demo")(demo)
 app.command("run")(run_study_file)
 app.command("plan")(plan_study)
+app.command("submit")(submit)
 
 
 app.command("finetune", cls=GroupedCommand)(finetune_model)

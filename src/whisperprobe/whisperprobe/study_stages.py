@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 
-__all__ = ["check_splits", "run_stage_plan", "write_comparison_report"]
+__all__ = ["check_splits", "opened_corpus", "run_stage_plan", "write_comparison_report"]
 
 
 def run_stage_plan(
@@ -87,7 +87,7 @@ def check_splits(stages: Sequence[StagePlan]) -> None:
             continue  # a masked corpus whose stage is not among these; the stage itself will say what it needs
         key = json.dumps(corpus)
         if key not in opened:
-            opened[key] = _open(corpus)
+            opened[key] = opened_corpus(corpus)
         for split in ["train"] if stage.kind == "finetune" else stage.options.get("splits") or []:
             if mask is not None and split not in mask.options.get("splits", [split]):
                 raise InputError(f"[corpus] splits leaves out {split!r}, which stage {stage.name} needs. Add it.")
@@ -103,7 +103,8 @@ def _check_split(corpus: Corpus, split: str) -> None:
         )
 
 
-def _open(options: Mapping[str, Any]) -> Corpus:
+def opened_corpus(options: Mapping[str, Any]) -> Corpus:
+    """Open a corpus as a stage's options describe it: source, texts, splits, sample."""
     from audiogram.corpus.sources import SplitRule, open_corpus
 
     given = dict(options)
@@ -122,14 +123,14 @@ def _mask(options: dict[str, Any]) -> None:
 
     given = dict(options)
     conditions = [Condition.from_dict(c) for c in given.pop("conditions")]
-    mask_corpus(_open(given.pop("corpus")), given.pop("out_base"), conditions, **given)
+    mask_corpus(opened_corpus(given.pop("corpus")), given.pop("out_base"), conditions, **given)
 
 
 def _finetune(options: dict[str, Any]) -> None:
     from whisperprobe.training.trainer import finetune
 
     given = dict(options)
-    finetune(_open(given.pop("corpus")), given.pop("out"), **given)
+    finetune(opened_corpus(given.pop("corpus")), given.pop("out"), **given)
 
 
 def _probe(options: dict[str, Any], loaded: dict[str, Probe]) -> None:
@@ -138,7 +139,7 @@ def _probe(options: dict[str, Any], loaded: dict[str, Probe]) -> None:
     from whisperprobe.probing.probe import Probe
 
     given = dict(options)
-    corpus, out, condition = _open(given.pop("corpus")), given.pop("out"), given.pop("condition")
+    corpus, out, condition = opened_corpus(given.pop("corpus")), given.pop("out"), given.pop("condition")
     given["splits"] = tuple(given["splits"]) if "splits" in given else None
     of_model = ("device", "dtype", "language", "task", "max_new_tokens", "timestamps")
     how = {name: given.pop(name) for name in of_model if name in given}

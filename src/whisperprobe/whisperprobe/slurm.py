@@ -1,0 +1,238 @@
+"""A study's plan as Slurm jobs: which recipe each stage runs by, how many tasks share its parts, what it asks for."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from audiogram.corpus.layout import plan_parts
+from audiogram.errors import InputError, unknown_name
+from whisperprobe.slurm_settings import ClusterSettings
+from whisperprobe.study_costs import Cost, Machine, Shape, expected_cost, model_shape
+from whisperprobe.study_plan import Plan, StagePlan
+from whisperprobe.study_progress import PARTED
+from whisperprobe.study_timings import Factors
+
+__all__ = ["Job", "plan_jobs"]
+
+LAUNCH = 4.0  # s that a task takes beside its stage: Slurm, bash, an interpreter
+_TASK_SECONDS = 1800  # shorter tasks cost a scheduler more than they gain
+_MOST_TASKS = 1000  # Slurm's own default: MaxArraySize 1001
+_AT_ONCE = 16  # polite on a shared cluster
+
+
+@dataclass(frozen=True)
+class Job:
+    """One stage as a job of Slurm.
+
+    Attributes
+    ----------
+    stage : StagePlan
+        What it does.
+    resources : dict of str to str
+        Options of sbatch, by their long names: the recipe's, with the settings' and the caller's instead.
+    parts : int
+        Files that it writes; 0 where it does not work in parts.
+    shards : int
+        Tasks that share them; 0 where it is no array.
+    at_once : int
+        How many tasks may run at once.
+    clips : int
+        Clips that it goes through; of a fine-tuning, all that it hears.
+    cost : Cost
+        Seconds of all tasks together, and bytes.
+    """
+
+    stage: StagePlan
+    resources: Mapping[str, str]
+    parts: int
+    shards: int
+    at_once: int
+    clips: int
+    cost: Cost
+
+    @property
+    def recipe(self) -> str:
+        """Name of the recipe's file."""
+        return f"{self.stage.kind}.sbatch"
+
+    @property
+    def tasks(self) -> int:
+        """How many tasks there are; 1 where it is no array."""
+        return max(1, self.shards)
+
+    @property
+    def machine(self) -> Machine:
+        """What one task works with."""
+        return _machine(self.resources)
+
+    @property
+    def seconds(self) -> float:
+        """From its start to its end, in s, where as many tasks run at once as may."""
+        rounds = math.ceil(self.tasks / self.at_once)
+        return rounds * (LAUNCH + self.cost.start + self.cost.seconds / self.tasks)
+
+    @property
+    def task_seconds(self) -> float:
+        """Of all tasks together, in s: what is paid for."""
+        return self.tasks * (LAUNCH + self.cost.start) + self.cost.seconds
+
+
+def plan_jobs(
+    planned: Plan,
+    settings: ClusterSettings,
+    *,
+    resources: Mapping[str, str] | None = None,
+    factors: Factors | None = None,
+    shards: Mapping[str, int] | None = None,
+) -> tuple[Job, ...]:
+    """Turn the stages of a study into jobs. Opens corpora to count their clips; computes nothing.
+
+    Parameters
+    ----------
+    planned : Plan
+        The study.
+    settings : ClusterSettings
+        Whose jobs they are, and the folder of the recipes.
+    resources : mapping of str to str, optional
+        ``{"probe.gres": "gpu:1", "mask.tasks": "8"}``: RECIPE.OPTION, instead of the recipe's and the settings'.
+    factors : dict, optional
+        Of this machine; see `whisperprobe.study_timings.machine_factors`.
+    shards : mapping of str to int, optional
+        How many tasks share the parts of a stage, where that is settled already.
+
+    Returns
+    -------
+    tuple of Job
+        In the plan's order.
+
+    Raises
+    ------
+    InputError
+        A resource of no recipe, a number that is none.
+    """
+    given = _by_recipe(resources or {}, planned)
+    counted = _Counts(planned)
+    jobs = []
+    for stage in planned.stages:
+        asked = recipe_resources(settings.folder / f"{stage.kind}.sbatch")
+        asked |= settings.resources(stage.kind) | given.get(stage.kind, {})
+        tasks = _number(stage.kind, "tasks", asked.pop("tasks", None))
+        at_once = _number(stage.kind, "at-once", asked.pop("at-once", None)) or _AT_ONCE
+        machine = _machine(asked)
+        clips, parts = counted.clips(stage), counted.parts(stage)
+        cost = expected_cost(stage, clips, machine, counted.shape(stage))
+        cost = cost.scaled(*(factors or {}).get((stage.kind, machine.gpus > 0), (1.0, 1.0)))
+        number = _shards(stage, tasks, parts, machine, cost) if stage.kind in PARTED else 0
+        number = (shards or {}).get(stage.name, number)
+        jobs.append(Job(stage, asked, parts, number, at_once, clips, cost))
+    return tuple(jobs)
+
+
+def recipe_resources(recipe: Path) -> dict[str, str]:
+    """Read what a recipe asks for in its ``#SBATCH`` lines, by long option; its array is the plan's business."""
+    if not recipe.is_file():
+        raise InputError(f"there is no recipe {recipe}. Is the folder of recipes whole?")
+    lines = [line for line in recipe.read_text(encoding="utf-8").splitlines() if line.startswith("#SBATCH")]
+    found = dict(re.findall(r"--([\w-]+)=(\S+)", " ".join(lines)))
+    return {
+        name: value
+        for name, value in found.items()
+        if name not in ("job-name", "array", "output", "open-mode", "signal")
+    }
+
+
+class _Counts:
+    """Clips and parts of every stage, from the corpora that are there: a masked one has those of its source."""
+
+    def __init__(self, planned: Plan) -> None:
+        self._planned = planned
+        self._masks = {out: stage for stage in planned.stages if stage.kind == "mask" for out in stage.outputs}
+        self._fits = {s.outputs[0]: s for s in planned.stages if s.kind == "finetune"}
+        self._opened: dict[str, dict[str, int]] = {}
+
+    def rows(self, stage: StagePlan) -> dict[str, int]:
+        """Clips of each split that the stage's corpus has."""
+        from whisperprobe.study_stages import opened_corpus
+
+        given = stage.options["corpus"]
+        mask = self._masks.get(given["source"])
+        corpus = {**mask.options["corpus"], **{k: v for k, v in given.items() if k != "source"}} if mask else given
+        key = json.dumps(corpus, sort_keys=True)
+        if key not in self._opened:
+            opened = opened_corpus(corpus)
+            self._opened[key] = {split: opened.count(split) for split in opened.splits}
+        chosen = stage.options.get("splits")
+        return {split: n for split, n in self._opened[key].items() if chosen is None or split in chosen}
+
+    def clips(self, stage: StagePlan) -> int:
+        if stage.kind in PARTED:
+            return sum(self.rows(stage).values())
+        if stage.kind == "finetune":
+            options, train = stage.options, self.rows(stage).get("train", 0)
+            if "max_steps" in options:
+                return int(options["max_steps"] * (options.get("global_batch") or options.get("batch_size") or 32))
+            return int(options.get("epochs", 3) * min(train, options.get("max_samples", train)))
+        if stage.kind == "compare":
+            return sum(self.clips(s) for s in self._planned.stages if s.kind == "probe")
+        return 1
+
+    def parts(self, stage: StagePlan) -> int:
+        if stage.kind not in PARTED:
+            return 0
+        return len(plan_parts(self.rows(stage), stage.options.get("rows_per_part", 256)))
+
+    def shape(self, stage: StagePlan) -> Shape | None:
+        """Size of the model: of one that is yet to be trained, that of the model it starts from."""
+        options: Mapping[str, Any] = stage.options
+        seen = set()
+        while options.get("model") in self._fits and options["model"] not in seen:
+            seen.add(options["model"])
+            options = self._fits[options["model"]].options
+        if stage.kind not in ("finetune", "probe"):
+            return None
+        config = options.get("from_config")
+        if config is not None and "vocabulary_size" in options:
+            config = {**config, "vocabulary_size": options["vocabulary_size"]}
+        return model_shape(options.get("model"), config)
+
+
+def _machine(resources: Mapping[str, str]) -> Machine:
+    gpus = re.fullmatch(r"gpu(?::[\w.-]+?)??(?::(\d+))?", resources.get("gres", ""))
+    return Machine(cores=int(resources.get("cpus-per-task", 1)), gpus=int(gpus[1] or 1) if gpus else 0)
+
+
+def _by_recipe(resources: Mapping[str, str], planned: Plan) -> dict[str, dict[str, str]]:
+    kinds = list(dict.fromkeys(stage.kind for stage in planned.stages))
+    found: dict[str, dict[str, str]] = {}
+    for name, value in resources.items():
+        recipe, dot, option = name.partition(".")
+        if not dot or not option:
+            raise InputError(
+                f"--resource {name}={value} is not of the form RECIPE.OPTION=VALUE, e.g. probe.gres=gpu:1."
+            )
+        if recipe not in kinds:
+            raise unknown_name("recipe of this study:", recipe, kinds)
+        found.setdefault(recipe, {})[option] = value
+    return found
+
+
+def _shards(stage: StagePlan, tasks: int | None, parts: int, machine: Machine, cost: Cost) -> int:
+    """How many tasks share the parts: as asked, or so that each is worth its start and has parts for its cores."""
+    if tasks is not None:
+        return max(1, min(tasks, parts, _MOST_TASKS))
+    at_a_time = machine.cores if stage.kind == "mask" else 1
+    return max(1, min(math.ceil(cost.seconds / _TASK_SECONDS), math.ceil(parts / at_a_time), _MOST_TASKS))
+
+
+def _number(recipe: str, option: str, value: str | None) -> int | None:
+    if value is None:
+        return None
+    if not value.isdigit() or int(value) < 1:
+        raise InputError(f"{recipe}.{option} is {value!r}; give a whole number of at least 1.")
+    return int(value)
