@@ -156,7 +156,7 @@ def cut_words(
                 "method": aligned["options"]["method"],
                 "condition": (aligned["input"].get("upstream") or {}).get("condition"),
             },
-            "sentences": {name: said[name] for name in ("text_pattern", "text_map", "view")},
+            "sentences": {name: said[name] for name in ("kind", "rows", "text_pattern", "text_map", "view")},
         },
         versions=_versions(hearing),
         readme=_card,

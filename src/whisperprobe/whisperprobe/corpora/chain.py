@@ -79,6 +79,9 @@ def chain_of(root: Path, manifest: Mapping[str, Any], rows_out: int | None, fail
         rows_in = sum(manifest["plan"]["rows"].values())
         links.append(Link(str(manifest["stage"]), place, rows_in, rows_out, failed, offered, note))
         place, before = str(source.get("source", "unknown")), source.get("upstream")
+        if "sentences" in manifest:  # words were cut from clips: from here on clips are counted, and these are fewer
+            source = manifest["sentences"]
+            offered = sum(source["rows"].values())
         if before is None:
             here = "" if Path(place).exists() else "not here"
             links.append(Link(str(source.get("kind", "unknown")), place, None, offered, None, note=here))

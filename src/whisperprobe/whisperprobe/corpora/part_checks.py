@@ -18,6 +18,8 @@ from audiogram import sound
 from audiogram.corpus import Part
 from audiogram.corpus.vectors import DTYPE_CODES
 from audiogram.errors import InputError
+from whisperprobe.alignment.table import STAGE as ALIGN
+from whisperprobe.alignment.table import wrong_times
 
 __all__ = ["PartCheck", "PartState"]
 
@@ -111,6 +113,8 @@ class PartCheck:
                 return kept
             ids = batch[key].to_pylist()
             kept.update(dict.fromkeys(ids))
+            wrong = wrong_times(batch) if self.manifest["stage"] == ALIGN else None
+            state.problems += [f"part {state.part.stem}, {wrong}"] if wrong else []
             if "audio" in batch.schema.names and pa.types.is_struct(batch.schema.field("audio").type):
                 beside = [name for name in ("text", "seconds") if name in batch.schema.names]
                 rest = batch.select(beside).to_pylist() if beside else [{} for _ in ids]

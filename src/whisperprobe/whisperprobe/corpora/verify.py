@@ -17,6 +17,7 @@ from audiogram.corpus.layout import FAILURES, README, VECTORS
 from audiogram.corpus.selection import draw
 from audiogram.corpus.workers import each
 from audiogram.errors import InputError, WorkError
+from whisperprobe.alignment.word_corpus import words_fingerprint
 from whisperprobe.corpora.chain import Link, chain_of
 from whisperprobe.corpora.part_checks import PartCheck, PartState
 
@@ -243,14 +244,21 @@ def _left_over(root: Path) -> tuple[list[str], list[str]]:
     return problems, [f"part {stem} is being worked on by another process." for stem in stems]
 
 
+def _fingerprint(place: str, manifest: Mapping[str, Any]) -> str:
+    """What a source is told apart by, as it is now; of words, that of the sentences and of their alignment."""
+    said = manifest.get("sentences") or manifest["input"]
+    corpus = open_corpus(place, text_pattern=said.get("text_pattern"), text_map=said.get("text_map"))
+    own = str(corpus.describe()["fingerprint"])
+    return words_fingerprint(own, manifest["alignment"]["path"]) if "sentences" in manifest else own
+
+
 def _source(manifest: Mapping[str, Any]) -> tuple[list[str], list[str]]:
     said = manifest.get("input", {})
     place = said.get("source")
     if not place or not os.path.exists(place):
         return [], [f"the source {place} is not here: whether it still holds the same cannot be said."]
     try:
-        corpus = open_corpus(place, text_pattern=said.get("text_pattern"), text_map=said.get("text_map"))
-        now = corpus.describe()["fingerprint"]
+        now = _fingerprint(place, manifest)
     except (InputError, WorkError) as error:
         return [], [f"the source {place} cannot be opened now: {error}"]
     if now != said.get("fingerprint"):
