@@ -320,7 +320,7 @@ def test_saved_comparisons_come_back_and_have_the_same_bytes(
     first = compare(runs, out=tmp_path / "one")
     compare(runs, out=tmp_path / "two")
     names = sorted(p.name for p in (tmp_path / "one").iterdir())
-    assert names == ["clips.parquet", "comparison.json", "matrix.csv", "words.csv"]
+    assert names == ["clips.parquet", "comparison.json", "effects.csv", "matrix.csv", "words.csv"]
     for name in names:
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
     again = load_comparison(tmp_path / "one")

@@ -1,34 +1,42 @@
-"""Conditions side by side: probe runs over the same clips, joined clip by clip."""
+"""Conditions and listeners side by side: runs over the same clips, joined clip by clip, and with people by word."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import pandas as pd
 
 from audiogram.errors import InputError
+from whisperprobe.comparison.listeners import LISTENERS, Listener, read_listener
+from whisperprobe.comparison.people_data import HumanSource, read_people
 from whisperprobe.comparison.result import BASE, Comparison, read_comparison
 from whisperprobe.comparison.words import word_of
 
+if TYPE_CHECKING:
+    from whisperprobe.comparison.people_data import People
+    from whisperprobe.comparison.pronunciations import Pronunciations
+
 __all__ = ["Comparison", "ProbeRun", "compare", "load_comparison"]
 
-_NEEDED = ("clip_id", "text", "prediction", "correct", "word_surprisal", "word_mean_rank")
-_LABELS = ("model", "condition", "seed", "clip_id", "word")
+_NEEDED = ("clip_id", "text", "prediction", "correct")
+_SHOWN = ("word_surprisal", "word_mean_rank")  # what a report shows of every run; missing where there is no such thing
+_LABELS = ("listener", "model", "condition", "seed", "clip_id", "word")
 
 
 @dataclass(frozen=True)
 class ProbeRun:
-    """One probe run and what it stands for.
+    """One run of a listener and what it stands for.
 
     Parameters
     ----------
     path : str or Path
-        Folder that `whisperprobe probe` wrote.
+        Folder that `whisperprobe probe` or `whisperprobe ldl evaluate` wrote.
     model : str
-        Who listened: "base" for the unadapted model, else the condition that it was fine-tuned on.
+        Who listened: "base" for the unadapted model, else the condition that it was fine-tuned on. The label of a
+        listener that is not Whisper gets the listener's name before it: "ldl-hfloss".
     condition : str
         What it heard.
     seed : int, optional
@@ -61,8 +69,11 @@ def compare(
     seed: int = 0,
     resamples: int = 2000,
     clips: Literal["same", "common"] = "same",
+    human: HumanSource | Mapping[str, Any] | str | Path | None = None,
+    measures: Sequence[str] | None = None,
+    pronunciations: str | Path | Mapping[str, str] | None = None,
 ) -> Comparison:
-    """Join probe runs clip by clip.
+    """Join runs of listeners clip by clip, and with people's responses by word.
 
     Parameters
     ----------
@@ -77,7 +88,16 @@ def compare(
         Bootstrap resamples, at least 100.
     clips : {"same", "common"}, default "same"
         "same" refuses runs that hold different clips; "common" keeps the clips that all runs of a seed hold and
-        lists the others in `Comparison.left_out`.
+        lists the others in `Comparison.left_out`. Listeners that share no clip at all, such as whole recordings here
+        and words cut from them there, are compared by word.
+    human : HumanSource, mapping of its fields, or path, optional
+        People's responses to the words: a text table, e.g. MALD's. Needs the extra `people`.
+    measures : sequence of str, optional
+        Measures to hold against people's responses; default `correct` and those of each listener.
+    pronunciations : "cmudict", path, or mapping of word to pronunciation, optional
+        What words sound like, for effects by phonological make-up and confusions of sounds: CMUdict or a table with
+        columns Word and Pronunciation (ARPABET). Default: the column that `human` names, else "cmudict" where there is
+        `human`, else none. Needs the extra `people`.
 
     Returns
     -------
@@ -86,37 +106,32 @@ def compare(
     Raises
     ------
     InputError
-        For no runs, a folder that is not a probe run, an empty run, the same model, condition and seed twice, a clip
-        twice in a run, a clip with another text elsewhere, and runs that hold different clips.
+        For no runs, a folder that is not a run of a listener, an empty run, the same model, condition and seed twice, a
+        clip twice in a run, a clip with another text elsewhere, and runs that hold different clips; for people's
+        responses see `read_people` and `compare_with_people`.
     """
     if not runs or isinstance(runs, str | Path):
         raise InputError(f"compare needs a list of probe runs; received {runs!r}.")
     if clips not in ("same", "common"):
         raise InputError(f"clips={clips!r} is not 'same' or 'common'.")
-    loaded = [_read(run) for run in runs]
-    _refuse_repeats([run for run, _, _ in loaded])
-    left_out = _match_clips([(run, frame) for run, frame, _ in loaded], refuse=clips == "same")
-    frames = []
-    for run, frame, _ in loaded:
-        kept = frame[~frame["clip_id"].isin(left_out.get(run.seed, set()))]
-        if kept.empty:
-            raise InputError(f"no clip is common to all runs (looked at {run.label}). Were they probed on one corpus?")
-        frames.append(kept)
-    _refuse_other_texts(frames)
-    joined = pd.concat(frames, ignore_index=True)
-    first = [c for c in (*_LABELS, *_NEEDED) if c != "clip_id"]
-    first.insert(3, "clip_id")
-    joined = joined[[*first, *(c for c in joined.columns if c not in first)]]
-    conditions = tuple(dict.fromkeys(run.condition for run, _, _ in loaded))
-    known = list(dict.fromkeys(run.model for run, _, _ in loaded))
+    source = HumanSource(human) if isinstance(human, str | Path) else human
+    people = None if source is None else read_people(source)  # before the runs: what is wrong with it is said at once
+    sound_of = None if people is None and pronunciations is None else _pronunciations(pronunciations, people)
+    joined, about, dropped = _join([_read(run) for run in runs], clips)
+    conditions = tuple(dict.fromkeys(run["condition"] for run in about))
+    known = list(dict.fromkeys(run["model"] for run in about))
     models = sorted(known, key=lambda m: (m != BASE, conditions.index(m) if m in conditions else len(conditions)))
-    about = tuple(
-        {"model": run.model, "condition": run.condition, "seed": run.seed, "manifest": manifest}
-        for run, _, manifest in loaded
-    )
-    dropped = tuple(sorted(set[str]().union(*left_out.values())))
-    result = Comparison(joined, tuple(models), conditions, about, seed, resamples, dropped)
+    measured = {run["listener"]: tuple(run.pop("measures")) for run in about}
+    result = Comparison(joined, tuple(models), conditions, tuple(about), seed, resamples, dropped, measured)
     result.bootstrap("correct")  # a wrong `resamples` is refused here, not in the middle of a report
+    if people is not None:
+        from whisperprobe.comparison.people import compare_with_people
+
+        result = replace(result, people=compare_with_people(result, people, measures=measures))
+    if sound_of is not None:
+        from whisperprobe.comparison.sounds import compare_sounds
+
+        result = replace(result, sounds=compare_sounds(result, sound_of))
     if out is not None:
         result.save(out)
     return result
@@ -135,23 +150,72 @@ def load_comparison(folder: str | Path) -> Comparison:
     return read_comparison(folder)
 
 
-def _read(run: ProbeRun | str | Path) -> tuple[ProbeRun, pd.DataFrame, dict[str, Any]]:
-    from audiogram.corpus.stages import is_complete
-    from whisperprobe.probing.store import load_probes
+_Loaded = tuple[ProbeRun, Listener, pd.DataFrame, dict[str, Any]]
 
+
+def _pronunciations(given: str | Path | Mapping[str, str] | None, people: People | None) -> Pronunciations:
+    from whisperprobe.comparison.pronunciations import open_pronunciations
+
+    if given is None and people is not None and "pronunciation" in people.words:
+        words = people.words.dropna(subset=["pronunciation"])
+        given = dict(zip(words["word"], words["pronunciation"], strict=True))
+    return open_pronunciations("cmudict" if given is None else given)
+
+
+def _join(
+    loaded: Sequence[_Loaded], clips: Literal["same", "common"]
+) -> tuple[pd.DataFrame, list[dict[str, Any]], tuple[str, ...]]:
+    """Put the runs one below the other, with what each was and which clips were left out."""
+    _refuse_repeats([run for run, _, _, _ in loaded])
+    dropped: set[str] = set()
+    frames = []
+    for group in _groups(loaded):
+        left_out = _match_clips([(run, frame) for run, _, frame, _ in group], refuse=clips == "same")
+        dropped = dropped.union(*left_out.values())
+        for run, _, frame, _ in group:
+            kept = frame[~frame["clip_id"].isin(left_out.get(run.seed, set()))]
+            if kept.empty:
+                raise InputError(
+                    f"no clip is common to all runs (looked at {run.label}). Were they probed on one corpus?"
+                )
+            frames.append(kept)
+        _refuse_other_texts(frames[-len(group) :])
+    joined = pd.concat(frames, ignore_index=True)
+    first = [*_LABELS, *(c for c in (*_NEEDED, *_SHOWN) if c not in _LABELS)]
+    joined = joined[[*first, *(c for c in joined.columns if c not in first)]]
+    about = [
+        {
+            "listener": listener.name, "model": run.model, "condition": run.condition, "seed": run.seed,
+            "measures": list(listener.measures), "manifest": manifest,
+        }
+        for run, listener, _, manifest in loaded
+    ]  # fmt: skip
+    return joined, about, tuple(sorted(dropped))
+
+
+def _groups(loaded: Sequence[_Loaded]) -> list[list[_Loaded]]:
+    """Runs whose clips must agree: all, but for listeners that share no clip with any before them."""
+    groups: list[tuple[set[str], list[_Loaded]]] = []
+    for name in dict.fromkeys(listener.name for _, listener, _, _ in loaded):
+        mine = [one for one in loaded if one[1].name == name]
+        ids = set[str]().union(*(set(frame["clip_id"]) for _, _, frame, _ in mine))
+        shared = next((group for group in groups if group[0] & ids), None)
+        if shared is None:
+            groups.append((ids, mine))
+        else:
+            shared[0].update(ids)
+            shared[1].extend(mine)
+    return [group for _, group in groups]
+
+
+def _read(run: ProbeRun | str | Path) -> _Loaded:
     path = Path(run.path if isinstance(run, ProbeRun) else run)
-    if not (path / "manifest.json").is_file():
-        raise InputError(
-            f"{path} is not a probe run: it has no manifest.json. Give a folder `whisperprobe probe` wrote."
-        )
-    if not is_complete(path):
-        raise InputError(f"{path} is not finished. Start its probe again with the same options; it will go on.")
-    result = load_probes(path)
-    manifest = dict(result.manifest)
+    listener, frame, manifest = read_listener(path)
     if not isinstance(run, ProbeRun):
         run = ProbeRun(path, *_labels(manifest))
-    frame = result.clips
-    missing = [c for c in _NEEDED if c not in frame.columns]
+    if listener is not LISTENERS["probe"] and not run.model.startswith(listener.name):
+        run = replace(run, model=f"{listener.name}-{run.model}")
+    missing = [c for c in (*_NEEDED, *(_SHOWN if listener is LISTENERS["probe"] else ())) if c not in frame.columns]
     if missing:
         raise InputError(f"{path} is not a probe run of this version: its clips lack {', '.join(missing)}.")
     if frame.empty:
@@ -159,12 +223,13 @@ def _read(run: ProbeRun | str | Path) -> tuple[ProbeRun, pd.DataFrame, dict[str,
     twice = frame["clip_id"][frame["clip_id"].duplicated()].unique()
     if len(twice):
         raise InputError(f"{path} holds {len(twice)} clip ids twice: {_some(twice)}. Probe one split at a time.")
-    clash = [c for c in ("model", "condition", "seed", "word") if c in frame.columns]
+    clash = [c for c in ("listener", "model", "condition", "seed", "word") if c in frame.columns]
     frame = frame.rename(columns={c: f"source_{c}" for c in clash})  # a source column may bear a label's name
     words = frame["text"].map(word_of).astype(object)
-    labels = {"model": run.model, "condition": run.condition, "seed": run.seed, "word": words}
-    frame = frame.assign(**labels).astype({"seed": "Int64", "clip_id": str})
-    return run, frame, manifest
+    labels = {"listener": listener.name, "model": run.model, "condition": run.condition, "seed": run.seed}
+    nothing = {c: float("nan") for c in _SHOWN if c not in frame.columns}
+    frame = frame.assign(**labels, word=words, **nothing).astype({"seed": "Int64", "clip_id": str})
+    return run, listener, frame, manifest
 
 
 def _labels(manifest: Mapping[str, Any]) -> tuple[str, str]:

@@ -94,7 +94,14 @@ def percentile_levels(n: int, confidence: float = 0.95) -> tuple[float, float]:
 
 
 def bootstrap_words(
-    sums: Floats, counts: Floats, groups: NDArray[Any], *, n_groups: int, seed: int = 0, resamples: int = 2000
+    sums: Floats,
+    counts: Floats,
+    groups: NDArray[Any],
+    *,
+    n_groups: int,
+    seed: int = 0,
+    resamples: int = 2000,
+    repeats: NDArray[Any] | None = None,
 ) -> Bootstrap:
     """Resample words with replacement and recompute every group's mean.
 
@@ -114,6 +121,9 @@ def bootstrap_words(
         Seed of the draws; the same seed and data give the same draws.
     resamples : int, default 2000
         Number of resamples, at least 100.
+    repeats : ndarray of int, shape (columns,), optional
+        Training seed of every column. Where there are several, seeds are drawn with replacement too, the same ones in
+        every group, so that the interval is also about other trainings. A column below 0 belongs to no seed.
 
     Returns
     -------
@@ -141,16 +151,30 @@ def bootstrap_words(
         rows = min(_BLOCK, resamples - start)
         drawn = rng.integers(0, n, size=(rows, n)) + np.arange(rows)[:, None] * n
         weights = np.bincount(drawn.ravel(), minlength=rows * n).reshape(rows, n).astype(np.float64)
-        draws[start : start + rows] = _group_means(weights @ both, groups, n_groups)
+        times = None if repeats is None else _drawn_repeats(np.asarray(repeats), rows, seed, start)
+        draws[start : start + rows] = _group_means(weights @ both, groups, n_groups, times)
     return Bootstrap(estimates, draws, has_data.sum(axis=0).astype(np.int64))
 
 
-def _group_means(totals: Floats, groups: NDArray[Any], n_groups: int) -> Floats:
-    """Mean over each group's columns of sum / count; columns without data are left out of the mean."""
+def _drawn_repeats(repeats: NDArray[Any], rows: int, seed: int, start: int) -> Floats:
+    """How often each column's seed is drawn in every resample, shape (rows, columns); its own stream of numbers."""
+    known, codes = np.unique(repeats, return_inverse=True)
+    first = int((known < 0).sum())  # codes below it belong to no seed: once in every resample
+    n = len(known) - first
+    if n < 2:
+        return np.ones((rows, len(repeats)))
+    drawn = np.random.default_rng([seed, start]).integers(0, n, size=(rows, n)) + first
+    times: Floats = (drawn[:, :, None] == codes).sum(axis=1).astype(np.float64)
+    times[:, codes < first] = 1.0
+    return times
+
+
+def _group_means(totals: Floats, groups: NDArray[Any], n_groups: int, times: Floats | None = None) -> Floats:
+    """Mean over each group's columns of sum / count, columns weighted by `times`; those without data are left out."""
     columns = groups.size
     sums, counts = totals[:, :columns], totals[:, columns:]
-    present = counts > 0
-    ratio = np.divide(sums, counts, out=np.zeros_like(sums), where=present)
+    present = (counts > 0).astype(np.float64) if times is None else (counts > 0) * times
+    ratio = np.divide(sums, counts, out=np.zeros_like(sums), where=counts > 0) * present
     result = np.full((totals.shape[0], n_groups), np.nan)
     for group in range(n_groups):
         mine = groups == group

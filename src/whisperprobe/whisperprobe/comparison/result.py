@@ -13,8 +13,12 @@ import numpy as np
 import pandas as pd
 
 from audiogram.errors import InputError, WorkError, unknown_name
+from whisperprobe.comparison.effects import condition_effects
 from whisperprobe.comparison.folds import replace_folder
 from whisperprobe.comparison.intervals import Bootstrap, bootstrap_words
+from whisperprobe.comparison.listeners import LISTENERS
+from whisperprobe.comparison.people import PeopleComparison, read_people_comparison
+from whisperprobe.comparison.sounds import Sounds, read_sounds
 from whisperprobe.comparison.words import as_numbers, word_table
 
 __all__ = ["BASE", "Cell", "Comparison", "PairedChange", "read_comparison"]
@@ -44,8 +48,9 @@ def model_name(model: str, conditions: Collection[str]) -> str:
 
 
 MARKER = "comparison.json"
-FORMAT = 1
+FORMAT = 2
 MEASURES = ("correct", "word_surprisal", "word_mean_rank")
+_WHISPER = {LISTENERS["probe"].name: tuple(LISTENERS["probe"].measures)}
 
 Cell = tuple[str, str]
 
@@ -69,13 +74,14 @@ class PairedChange:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Comparison:
-    """Probe runs joined clip by clip.
+    """Runs of listeners joined clip by clip.
 
     Parameters
     ----------
     clips : DataFrame
-        One row per clip and run: model, condition, seed, clip_id, word, text, prediction, correct, word_surprisal,
-        word_mean_rank, ... and every column of the source.
+        One row per clip and run: listener, model, condition, seed, clip_id, word, text, prediction, correct,
+        word_surprisal, word_mean_rank (missing where the listener has no probabilities), ... and every column of the
+        source.
     models, conditions : tuple of str
         Row and column order of the cross-condition matrix.
     runs : tuple of dict
@@ -84,6 +90,12 @@ class Comparison:
         Of the bootstrap.
     left_out : tuple of str
         Ids that not every run holds, where `clips="common"` allowed that.
+    measures : mapping of str to tuple of str
+        Measures of every listener beside `correct`, the most telling first.
+    people : PeopleComparison, optional
+        How the measures go with people's responses.
+    sounds : Sounds, optional
+        Effects by phonological make-up, and which sounds were taken for which.
     """
 
     clips: pd.DataFrame
@@ -93,7 +105,10 @@ class Comparison:
     seed: int = 0
     resamples: int = 2000
     left_out: tuple[str, ...] = ()
-    _bootstraps: dict[str, Bootstrap] = field(default_factory=dict, init=False)
+    measures: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: dict(_WHISPER))
+    people: PeopleComparison | None = None
+    sounds: Sounds | None = None
+    _bootstraps: dict[tuple[str, bool], Bootstrap] = field(default_factory=dict, init=False)
     _tables: dict[str, pd.DataFrame] = field(default_factory=dict, init=False)  # by measure; "": words
 
     def __repr__(self) -> str:
@@ -109,7 +124,8 @@ class Comparison:
 
     def values(self, measure: str) -> np.ndarray[Any, np.dtype[np.float64]]:
         """One measure of every row of `clips` as float64, NaN where the probe has no value."""
-        name = {"accuracy": "correct", "surprisal": "word_surprisal", "rank": "word_mean_rank"}.get(measure, measure)
+        names = {"accuracy": "correct", "surprisal": "word_surprisal", "rank": "word_mean_rank"}
+        name = measure if measure in self.clips.columns else names.get(measure, measure)
         if name not in self.clips.columns:
             numeric = [c for c in self.clips.columns if pd.api.types.is_numeric_dtype(self.clips[c])]
             raise unknown_name("measure", measure, {*MEASURES, *numeric})
@@ -118,9 +134,12 @@ class Comparison:
             raise InputError(f"column {measure!r} is text, not a number: {self.clips[name].dropna().iloc[0]!r}.")
         return values
 
-    def bootstrap(self, measure: str) -> Bootstrap:
-        """Estimates and paired bootstrap draws of every cell, in the order of `cells` (computed once)."""
-        if measure not in self._bootstraps:
+    def bootstrap(self, measure: str, *, seeds: bool = False) -> Bootstrap:
+        """Estimates and paired bootstrap draws of every cell, in the order of `cells` (computed once).
+
+        Words are drawn, and with `seeds` the training seeds too.
+        """
+        if (measure, seeds) not in self._bootstraps:
             values = self.values(measure)
             used = np.isfinite(values) & self.clips["word"].notna().to_numpy()
             frame = self.clips.loc[used, ["model", "condition", "seed", "word"]]
@@ -130,22 +149,23 @@ class Comparison:
             lookup = np.zeros((len(self.models), len(self.conditions)), dtype=np.int64)
             for i, (model, condition) in enumerate(self.cells):
                 lookup[self.models.index(model), self.conditions.index(condition)] = i
-            seeds, seed_names = pd.factorize(frame["seed"].fillna(-1).astype(np.int64), sort=True)
-            columns, codes = np.unique(lookup[models, conditions] * len(seed_names) + seeds, return_inverse=True)
+            repeats, seed_names = pd.factorize(frame["seed"].fillna(-1).astype(np.int64), sort=True)
+            columns, codes = np.unique(lookup[models, conditions] * len(seed_names) + repeats, return_inverse=True)
             shape = (len(word_names), len(columns))
             flat = words * shape[1] + codes
             size = shape[0] * shape[1]
             sums = np.bincount(flat, weights=values[used], minlength=size).reshape(shape).astype(np.float64)
             counts = np.bincount(flat, minlength=size).reshape(shape).astype(np.float64)
-            self._bootstraps[measure] = bootstrap_words(
+            self._bootstraps[measure, seeds] = bootstrap_words(
                 sums,
                 counts,
                 columns // max(len(seed_names), 1),
                 n_groups=len(self.cells),
                 seed=self.seed,
                 resamples=self.resamples,
+                repeats=seed_names[columns % max(len(seed_names), 1)] if seeds else None,
             )
-        return self._bootstraps[measure]
+        return self._bootstraps[measure, seeds]
 
     def matrix(self, measure: str = "correct") -> pd.DataFrame:
         """Mean of a measure in every cell, with its 95 % bootstrap interval over words.
@@ -193,6 +213,19 @@ class Comparison:
             )
         return pd.DataFrame(rows)
 
+    def listener(self, model: str) -> str:
+        """Which kind of listener a model is: whisper, ldl, ..."""
+        return str(self.clips.loc[self.clips["model"] == model, "listener"].iloc[0])
+
+    def measures_of(self, model: str) -> tuple[str, ...]:
+        """Measures that a model's runs hold: `correct`, then those of its listener, the most telling first."""
+        rows = self.clips[self.clips["model"] == model]
+        return tuple(
+            name
+            for name in ("correct", *self.measures.get(self.listener(model), ()))
+            if name in rows and rows[name].notna().any()
+        )
+
     def by_cell(self, measure: str) -> dict[Cell, dict[str, Any]]:
         """The rows of `matrix(measure)` by (model, condition)."""
         rows = self.matrix(measure).to_dict("records")
@@ -227,7 +260,7 @@ class Comparison:
         return PairedChange(measure, a, b, mean, low, high, table)
 
     def save(self, folder: str | Path) -> Path:
-        """Write the comparison as a folder, replaced whole: clips.parquet, matrix.csv, words.csv, comparison.json."""
+        """Write the comparison as a folder, replaced whole: clips.parquet, comparison.json and tables as CSV."""
         return replace_folder(Path(folder), MARKER, self._write)
 
     def _write(self, folder: Path) -> None:
@@ -235,9 +268,12 @@ class Comparison:
         import pyarrow.parquet as pq
 
         pq.write_table(pa.Table.from_pandas(self.clips, preserve_index=False), folder / "clips.parquet")
-        measures = [m for m in MEASURES if m in self.clips.columns]
-        matrices = [self.matrix(measure).assign(measure=measure) for measure in measures]
-        pd.concat(matrices).to_csv(folder / "matrix.csv", index=False, lineterminator="\n")
+        matrices = [self.matrix(measure).assign(measure=measure) for measure in self._measured()]
+        matrix = pd.concat(matrices)
+        matrix[(matrix["n_words"] > 0) | matrix["measure"].isin(MEASURES)].to_csv(
+            folder / "matrix.csv", index=False, lineterminator="\n"
+        )
+        condition_effects(self).to_csv(folder / "effects.csv", index=False, lineterminator="\n")
         self.words().round(10).to_csv(folder / "words.csv", index=False, lineterminator="\n")
         about = {
             "format": FORMAT,
@@ -246,10 +282,20 @@ class Comparison:
             "seed": self.seed,
             "resamples": self.resamples,
             "left_out": self.left_out,
+            "measures": self.measures,
             "runs": self.runs,
         }
+        if self.people is not None:
+            self.people.write(folder / "people")
+        if self.sounds is not None:
+            self.sounds.write(folder / "sounds")
         text = json.dumps(about, indent=1, ensure_ascii=False, sort_keys=True, default=str)
         (folder / MARKER).write_text(text + "\n", encoding="utf-8")
+
+    def _measured(self) -> list[str]:
+        """Every measure that some model's runs hold, and those of Whisper that a report shows, if empty."""
+        found = [name for model in self.models for name in self.measures_of(model)]
+        return list(dict.fromkeys([*(m for m in MEASURES if m in self.clips), *found]))
 
 
 def read_comparison(folder: str | Path) -> Comparison:
@@ -266,6 +312,9 @@ def read_comparison(folder: str | Path) -> Comparison:
         return Comparison(
             clips.astype({"seed": "Int64"}), names[0], names[1], tuple(about["runs"]),
             about["seed"], about["resamples"], names[2],
+            {listener: tuple(measures) for listener, measures in about["measures"].items()},
+            read_people_comparison(folder / "people") if (folder / "people").is_dir() else None,
+            read_sounds(folder / "sounds") if (folder / "sounds").is_dir() else None,
         )  # fmt: skip
     except InputError:
         raise

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from audiogram.errors import unknown_name
+from whisperprobe.comparison.effects import reference_condition
 from whisperprobe.comparison.result import BASE, Cell, Comparison
 
 __all__ = ["Recovery", "recovery", "reference_condition", "summarise", "worst_words"]
@@ -25,11 +26,6 @@ class Recovery:
     share: float
     low: float
     high: float
-
-
-def reference_condition(conditions: Sequence[str]) -> str:
-    """The condition that the others are measured against: `normal` where there is one, else the first."""
-    return "normal" if "normal" in conditions else conditions[0]
 
 
 def recovery(comparison: Comparison, condition: str, reference: str) -> Recovery | None:
