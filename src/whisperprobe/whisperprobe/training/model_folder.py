@@ -63,15 +63,17 @@ class Listener:
         """Write config, safetensors, generation config, tokenizer and feature extractor for plain transformers.
 
         The tokenizer is left with the prompt that the generation config asks for, so that `tokenizer(text)` makes the
-        labels that the model was trained on. Windows other than padded ones are told in `listening.json`, which plain
-        transformers does not read: it always pads.
+        labels that the model was trained on, and decoding is greedy, as in evaluations. Windows other than padded ones
+        are told in `listening.json`, which plain transformers does not read: it always pads.
         """
         from transformers import WhisperFeatureExtractor
 
+        settings: Any = self.model.generation_config
+        if settings.num_beams is None:  # else transformers' pipeline would search with five beams
+            settings.num_beams = 1
         self.model.save_pretrained(folder)
         for weights in folder.glob("*.safetensors"):  # written for the owner alone; a model folder is to be shared
             weights.chmod((folder / "config.json").stat().st_mode & 0o777)
-        settings: Any = self.model.generation_config
         if is_multilingual(self.tokenizer, settings) and getattr(settings, "language", None):
             prompt = {"language": settings.language, "task": settings.task}
             self.tokenizer.set_prefix_tokens(**prompt, predict_timestamps=False)
