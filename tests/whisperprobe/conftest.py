@@ -1,17 +1,23 @@
-"""Synthetic probe runs: folders in the layout of a probe run, with made-up numbers that tests can reason about."""
+"""Synthetic probe runs, with made-up numbers that tests can reason about; tones as words, and a model of them."""
 
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))  # training_harness, for the tests of training
+
+if TYPE_CHECKING:
+    from whisperprobe.training.trainer import FinetuneResult
 
 WORDS = ["sick", "thick", "fish", "ship", "chip", "moon", "noon", "bed", "bad", "five", "nine", "three"]
 ACCURACY = {
@@ -89,3 +95,29 @@ def study_runs(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[Path, str
             folder = root / f"seed-{seed}" / "probes" / model / condition
             runs.append((write_run(folder, make_clips(accuracy, seed=seed)), model, condition, seed))
     return runs
+
+
+@pytest.fixture(scope="session")
+def tone_words(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four words that are told apart by pitch: 60 clips to learn from, 12 to validate with."""
+    import training_harness as harness
+
+    folder, rng = tmp_path_factory.mktemp("speech"), np.random.default_rng(0)
+    for split, count in (("train", 60), ("validation", 12)):
+        names = [list(harness.PITCHES)[i % 4] for i in range(count)]
+        harness.write_clips(folder, [(harness.word(name, rng), name) for name in names], split)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tone_listener(tone_words: Path, tmp_path_factory: pytest.TempPathFactory) -> FinetuneResult:
+    """A model that has learnt the four words from random weights. Not to be written to."""
+    from training_harness import SHAPE
+
+    from whisperprobe.training.trainer import finetune
+
+    out = tmp_path_factory.mktemp("models") / "base"
+    return finetune(
+        tone_words, out, from_config=SHAPE, vocabulary_size=300, max_steps=80, learning_rate=3e-3,
+        warmup_steps=10, batch_size=16, scheduler="cosine",
+    )  # fmt: skip

@@ -98,6 +98,8 @@ def training_arguments(
         eval_strategy="no",
         report_to=[],
         disable_tqdm=True,
+        log_level="error",
+        log_level_replica="error",
         remove_unused_columns=False,
         label_names=["labels"],
         dataloader_num_workers=workers,

@@ -23,7 +23,10 @@ def evaluations_in(history: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]
 
 
 def best_evaluation(evaluations: Sequence[Mapping[str, Any]], metric: str) -> Mapping[str, Any] | None:
-    """The best of some evaluations; of equal ones the first, None where there are none.
+    """The best of some evaluations, None where there are none.
+
+    Of equal ones the one with the lower loss, then the first: a model that has only begun to learn gets every word
+    wrong, one that knows a small corpus gets none wrong, and neither says much.
 
     Parameters
     ----------
@@ -39,7 +42,8 @@ def best_evaluation(evaluations: Sequence[Mapping[str, Any]], metric: str) -> Ma
 
     Examples
     --------
-    >>> best_evaluation([{"step": 10, "wer": 0.5}, {"step": 20, "wer": 0.2}, {"step": 30, "wer": 0.2}], "wer")["step"]
+    >>> found = [{"step": 10, "wer": 0.5, "loss": 1.0}, {"step": 20, "wer": 0.2, "loss": 0.9}]
+    >>> best_evaluation([*found, {"step": 30, "wer": 0.2, "loss": 1.1}], "wer")["step"]
     20
     """
     best: Mapping[str, Any] | None = None
@@ -49,7 +53,7 @@ def best_evaluation(evaluations: Sequence[Mapping[str, Any]], metric: str) -> Ma
             raise InputError(f"best_metric {metric!r} was not measured on the validation split; give one of {known}.")
         if scores[metric] != scores[metric]:
             continue
-        if best is None or _is_better(metric, scores[metric], best[metric]):
+        if best is None or _rank(metric, scores) < _rank(metric, best):
             best = scores
     return best
 
@@ -62,5 +66,7 @@ def is_exhausted(evaluations: Sequence[Mapping[str, Any]], metric: str, patience
     return sum(bool(scores["step"] > best["step"]) for scores in evaluations) >= patience
 
 
-def _is_better(metric: str, value: float, than: float) -> bool:
-    return bool(value > than if "accuracy" in metric else value < than)
+def _rank(metric: str, scores: Mapping[str, Any]) -> tuple[float, float]:
+    """Smaller is better."""
+    value = float(scores[metric])
+    return (-value if "accuracy" in metric else value), float(scores["loss"])

@@ -192,7 +192,7 @@ def finetune(
     eval_every : int, optional
         Steps between evaluations.
     best_metric : {"wer", "cer", "loss", "word_accuracy", "sentence_accuracy"}
-        By which the best of several evaluations is chosen; the first of equal ones.
+        By which the best of several evaluations is chosen; of equal ones the one with the lower loss.
     keep : {"best", "last"}
         Which weights the model folder gets, where there were evaluations.
     patience : int, optional
