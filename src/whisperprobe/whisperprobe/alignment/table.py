@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +15,7 @@ from audiogram.errors import InputError
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["COLUMNS", "STAGE", "TABLE", "alignment_table", "load_alignment", "wrong_times"]
+__all__ = ["COLUMNS", "STAGE", "TABLE", "alignment_table", "load_alignment"]
 
 STAGE = "align"
 TABLE = "words"
@@ -74,13 +73,3 @@ def alignment_table(folder: str | Path, columns: Sequence[str] | None = None) ->
     if not tables:
         raise InputError(f"the alignment {folder} holds no word: every clip has failed, see {root / 'failures'}.")
     return pa.concat_tables(tables)
-
-
-def wrong_times(rows: pa.RecordBatch) -> str | None:
-    """Say which word of some rows has impossible times, or none: each begins before it ends, where the last ended."""
-    ids, starts, ends = (rows[name].to_pylist() for name in ("clip_id", "start", "end"))
-    for i, (id, start, end) in enumerate(zip(ids, starts, ends, strict=True)):
-        before = ends[i - 1] if i and ids[i - 1] == id else start
-        if not (0 <= start <= end < math.inf and abs(start - before) < 1e-6):
-            return f"clip {id!r}: a word from {start} to {end} s does not follow on {before} s."
-    return None

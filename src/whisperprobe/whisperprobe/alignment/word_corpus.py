@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -14,16 +12,17 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from audiogram.corpus import MAX_SECONDS, Clip, Corpus, read_manifest, stage_parts
+from audiogram.corpus import MAX_SECONDS, Clip, Corpus
 from audiogram.errors import InputError, StoppedError, WorkError
 from whisperprobe.alignment.spoken import letters
-from whisperprobe.alignment.table import TABLE, alignment_table
+from whisperprobe.alignment.table import alignment_table
 from whisperprobe.corpora.columns import beside
+from whisperprobe.corpora.word_times import words_fingerprint
 
 if TYPE_CHECKING:
     from audiogram.listening import Condition
 
-__all__ = ["COLUMNS", "Cutting", "WordClip", "WordCorpus", "words_fingerprint"]
+__all__ = ["COLUMNS", "Cutting", "WordClip", "WordCorpus"]
 
 COLUMNS = pa.schema(
     [
@@ -270,14 +269,3 @@ def _mismatch(clip: Clip, aligned: str) -> str | None:
         f"the alignment does not match the transcript: of clip {clip.id!r} it aligns {aligned!r}, the transcript is "
         f"{clip.text!r}."
     )
-
-
-def words_fingerprint(source: str, alignment: str | Path) -> str:
-    """Digest of a source, whose fingerprint is given, and of an alignment: its manifest and its words."""
-    root, digest = Path(alignment), hashlib.sha256(source.encode())
-    digest.update(json.dumps(read_manifest(root), sort_keys=True).encode())
-    for part in stage_parts(root):
-        file = part.table(root, TABLE)
-        if file.is_file():
-            digest.update(hashlib.sha256(file.read_bytes()).digest())
-    return digest.hexdigest()

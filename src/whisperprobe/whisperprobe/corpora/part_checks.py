@@ -18,8 +18,7 @@ from audiogram import sound
 from audiogram.corpus import Part
 from audiogram.corpus.vectors import DTYPE_CODES
 from audiogram.errors import InputError
-from whisperprobe.alignment.table import STAGE as ALIGN
-from whisperprobe.alignment.table import wrong_times
+from whisperprobe.corpora.word_times import wrong_times
 
 __all__ = ["PartCheck", "PartState"]
 
@@ -113,7 +112,7 @@ class PartCheck:
                 return kept
             ids = batch[key].to_pylist()
             kept.update(dict.fromkeys(ids))
-            wrong = wrong_times(batch) if self.manifest["stage"] == ALIGN else None
+            wrong = wrong_times(batch) if self.manifest["stage"] == "align" else None
             state.problems += [f"part {state.part.stem}, {wrong}"] if wrong else []
             if "audio" in batch.schema.names and pa.types.is_struct(batch.schema.field("audio").type):
                 beside = [name for name in ("text", "seconds") if name in batch.schema.names]

@@ -20,6 +20,7 @@ from audiogram.errors import InputError, WorkError
 from whisperprobe.alignment.word_corpus import words_fingerprint
 from whisperprobe.corpora.chain import Link, chain_of
 from whisperprobe.corpora.part_checks import PartCheck, PartState
+from whisperprobe.corpora.word_times import words_fingerprint
 
 __all__ = ["Verification", "verify_folder"]
 
