@@ -17,7 +17,6 @@ from audiogram.corpus.layout import FAILURES, README, VECTORS
 from audiogram.corpus.selection import draw
 from audiogram.corpus.workers import each
 from audiogram.errors import InputError, WorkError
-from whisperprobe.alignment.word_corpus import words_fingerprint
 from whisperprobe.corpora.chain import Link, chain_of
 from whisperprobe.corpora.part_checks import PartCheck, PartState
 from whisperprobe.corpora.word_times import words_fingerprint
