@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,8 @@ from hypothesis import strategies as st
 from transformers import WhisperFeatureExtractor, WhisperProcessor, WhisperTokenizer
 
 from audiogram.errors import InputError
+from whisperprobe.labels import prompt_ids
+from whisperprobe.training.model_folder import new_listener
 from whisperprobe.training.tokenizer import train_tokenizer
 
 WORDS = ["ship", "chip", "thick", "sick", "fish", "dish", "wish"] * 3
@@ -65,8 +69,73 @@ def test_comes_back_from_the_disk_through_plain_transformers(tmp_path: Path, tim
         assert tokenizer.decode([first + 5], skip_special_tokens=True) == ""
 
 
-def test_the_same_texts_give_the_same_tokenizer() -> None:
-    assert train_tokenizer(WORDS, 280).get_vocab() == train_tokenizer(WORDS, 280).get_vocab()
+@given(st.permutations(["a fishy ship", "thick chips", "chips and fish", "猫 と 犬", "Bär", "the dish"]))
+@settings(max_examples=10, deadline=None)
+def test_the_same_texts_in_any_order_give_the_same_tokenizer(texts: list[str]) -> None:
+    one, other = (train_tokenizer(some, 280) for some in (texts, sorted(texts)))
+    assert one.backend_tokenizer.to_str() == other.backend_tokenizer.to_str()
+
+
+def test_another_process_makes_the_same_tokenizer() -> None:
+    program = (
+        "import sys; from whisperprobe.training.tokenizer import train_tokenizer; "
+        "sys.stdout.write(train_tokenizer(sys.argv[1:], 280).backend_tokenizer.to_str())"
+    )
+    made = subprocess.run([sys.executable, "-c", program, *WORDS], check=True, capture_output=True, text=True)
+    assert made.stdout == train_tokenizer(WORDS, 280).backend_tokenizer.to_str()
+
+
+@pytest.mark.parametrize(
+    ("texts", "code"),
+    [
+        (["猫が好き", "犬が好き", "鳥が好き"], "ja"),
+        (["привет мир", "привет всем"], "ru"),
+        (["नमस्ते दुनिया", "नमस्ते भारत"], "hi"),
+        (["مرحبا بالعالم", "مرحبا بك"], "ar"),
+        (["ไปกินข้าว", "กินข้าวเย็น"], "th"),
+    ],
+)
+def test_scripts_other_than_latin(texts: list[str], code: str) -> None:
+    tokenizer = train_tokenizer(texts * 3, 450, languages=[code])
+    prompt = tokenizer.convert_ids_to_tokens(tokenizer(texts[0]).input_ids[:4])
+    assert prompt == ["<|startoftranscript|>", f"<|{code}|>", "<|transcribe|>", "<|notimestamps|>"]
+    for text in texts:
+        ids = tokenizer.encode(text, add_special_tokens=False)
+        assert tokenizer.decode(ids) == text
+        assert len(ids) < len(text.encode()) / 2  # bytes were merged
+
+
+def test_a_corpus_of_one_word_gives_one_token_and_a_smaller_vocabulary() -> None:
+    tokenizer = train_tokenizer(["fish"] * 50, 1000)
+    assert len(tokenizer.encode("fish", add_special_tokens=False)) == 1
+    assert len(tokenizer) == 256 + len(SPECIALS) + 3  # fi or sh or is, then longer, then fish
+
+
+def test_special_tokens_in_transcripts_stay_words() -> None:
+    tokenizer = train_tokenizer(["<|endoftext|> is written here", "<|en|>"], 300)
+    assert tokenizer.convert_tokens_to_ids(SPECIALS) == list(range(len(tokenizer) - len(SPECIALS), len(tokenizer)))
+    ids = tokenizer.encode("<|endoftext|>", add_special_tokens=False, split_special_tokens=True)
+    assert tokenizer.eos_token_id not in ids
+    assert tokenizer.decode(ids) == "<|endoftext|>"
+
+
+def test_a_model_can_be_trained_on_a_second_language_that_its_tokenizer_was_given() -> None:
+    tokenizer = train_tokenizer([*WORDS, "Bär", "Tür"], 300, languages=["en", "de"])
+    listener = new_listener(
+        {"d_model": 32, "encoder_layers": 1, "decoder_layers": 1, "window_seconds": 1}, tokenizer,
+        language="en", task="transcribe", seed=0,
+    )  # fmt: skip
+    settings = listener.model.generation_config
+    for code in ("en", "de"):
+        written = tokenizer.convert_ids_to_tokens(prompt_ids(tokenizer, settings, language=code))
+        assert written == ["<|startoftranscript|>", f"<|{code}|>", "<|transcribe|>", "<|notimestamps|>"]
+    with pytest.raises(InputError, match=r"<\|es\|>"):
+        prompt_ids(tokenizer, settings, language="es")
+
+
+def test_missing_transcripts_count_for_nothing() -> None:
+    texts = [*WORDS, None, "", "  ", float("nan")]
+    assert train_tokenizer(texts, 280).get_vocab() == train_tokenizer(WORDS, 280).get_vocab()
 
 
 @pytest.mark.parametrize(
@@ -77,6 +146,12 @@ def test_the_same_texts_give_the_same_tokenizer() -> None:
         (WORDS, {"vocabulary_size": 264}, "at least 265"),
         (WORDS, {"languages": ["xx"]}, "unknown language 'xx'"),
         (WORDS, {"languages": "en"}, "sequence of codes"),
+        (WORDS, {"languages": []}, "sequence of codes"),
+        (WORDS, {"vocabulary_size": 300.0}, "a whole number"),
+        (WORDS, {"vocabulary_size": True}, "a whole number"),
+        ([7], {}, "a transcript is 7, a int"),
+        ([b"fish"], {}, "a bytes"),
+        (["fi\udce9sh"], {}, "cannot be written as UTF-8"),
     ],
 )
 def test_what_cannot_be_made_is_refused(texts: list[str], options: dict, reason: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from audiogram.errors import InputError, unknown_name
@@ -30,13 +30,15 @@ def train_tokenizer(
     Parameters
     ----------
     texts : iterable of str
-        The transcripts. Anything can be encoded afterwards; what occurs here takes few tokens.
+        The transcripts, of any script; missing ones (None, NaN) and empty ones count for nothing. Anything can be
+        encoded afterwards; what occurs here takes few tokens.
     vocabulary_size : int, default 512
         Tokens in all, special ones included and timestamps not: 256 bytes, the special tokens, and merges as
         the transcripts suggest them; fewer where the transcripts suggest fewer.
     languages : sequence of str, default ("en",)
         Whisper's codes of the languages to have a token for. Whisper counts language tokens in a fixed order
-        (en, zh, de, es, ...), so those that come before the last one wanted are there too.
+        (en, zh, de, es, ...), so those that come before the last one wanted are there too. A model can be trained
+        further on any of them, and on no other.
     language : str, optional
         The language that `tokenizer(text)` puts into its prompt; default: the first of `languages`.
     task : str, default "transcribe"
@@ -47,12 +49,13 @@ def train_tokenizer(
     Returns
     -------
     transformers.WhisperTokenizer
-        Deterministic: the same texts in the same order give the same tokenizer.
+        Deterministic: the same texts in any order give the same tokenizer.
 
     Raises
     ------
     InputError
-        Without any text, for a vocabulary too small for bytes and special tokens, or an unknown language.
+        Without any text, for a text that is none or cannot be written as UTF-8, for a vocabulary too small for bytes
+        and special tokens, or an unknown language.
     """
     from tokenizers import AddedToken, Tokenizer
     from tokenizers.models import BPE
@@ -60,11 +63,13 @@ def train_tokenizer(
     from tokenizers.trainers import BpeTrainer
     from transformers import WhisperTokenizer
 
-    lines = [text.strip() for text in texts if text and text.strip()]
+    lines = list(_lines(texts))
     if not lines:
         raise InputError("a tokenizer cannot be trained without text: every transcript is missing or empty.")
     specials = [START, *language_tokens(languages), *SPECIAL_TOKENS, NO_TIMESTAMPS]
     smallest = 256 + 1 + len(specials)
+    if isinstance(vocabulary_size, bool) or not isinstance(vocabulary_size, int):
+        raise InputError(f"vocabulary_size is {vocabulary_size!r}; give a whole number of at least {smallest}.")
     if vocabulary_size < smallest:
         raise InputError(
             f"vocabulary_size is {vocabulary_size}; 256 bytes and {1 + len(specials)} special tokens need at least "
@@ -88,6 +93,24 @@ def train_tokenizer(
     if timestamps:  # as in Whisper's own vocabularies they follow the special tokens and are none themselves
         tokenizer.add_tokens([AddedToken(f"<|{0.02 * i:.2f}|>", normalized=False) for i in range(TIMESTAMPS)])
     return tokenizer
+
+
+def _lines(texts: Iterable[str | None]) -> Iterator[str]:
+    """Texts that there are, without white space at their ends."""
+    for text in texts:
+        if text is None or text != text:  # a missing value of a table is NaN, which equals nothing
+            continue
+        if not isinstance(text, str):
+            raise InputError(f"a transcript is {text!r}, a {type(text).__name__}; give strings.")
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise InputError(
+                f"the transcript {text!r} cannot be written as UTF-8 ({error.reason}); was it read from a file name of "
+                "another encoding?"
+            ) from error
+        if text.strip():
+            yield text.strip()
 
 
 def language_tokens(languages: Sequence[str]) -> list[str]:
