@@ -166,7 +166,15 @@ WRONG = [
     ("probe", {"padding": "trimmed", "margin": -1}, ["[probe]", "'margin'", "0 or more"]),
     ("probe", {"padding": "trimmed", "encoder": "window"}, ["[probe]", "encoder", '"mean"']),
     ("probe.timestamps", "yes", ["[probe]", "'timestamps'", "true or false"]),
-    ("compare.human", {"file": "mald.txt"}, ["'human'", "Leave the key out"]),
+    ("compare.human", {"word": "Item"}, ["compare.human", "lacks the key 'file'"]),
+    ("compare.human", {"file": "m.txt", "words": "Item"}, ["[compare.human]", "'words'", "Did you mean 'word'"]),
+    (
+        "compare.human",
+        {"file": "m.txt", "baseline": "Duration"},
+        ["[compare.human]", "'baseline'", "a list of columns"],
+    ),
+    ("compare.human", {"file": "m.txt", "log": ["Freq"]}, ["compare.human.log", "'Freq'"]),
+    ("compare", {"measures": ["word_surprisal"]}, ["[compare]", "'measures'", "no 'human'"]),
     ("compare.resamples", 10, ["[compare]", "'resamples'", "100 or more"]),
     ("model", None, ["lacks", "'model'"]),
 ]

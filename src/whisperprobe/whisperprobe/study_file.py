@@ -233,10 +233,17 @@ def _probe(probe: dict[str, Any], file: str) -> dict[str, Any]:
 def _compare(values: object, file: str) -> dict[str, Any]:
     compare = check_table("compare", values, file)
     if "human" in compare:
+        human = check_table("compare.human", compare["human"], file)
+        if "file" not in human:
+            raise InputError(f"{file}: compare.human lacks the key 'file': a text table of people's responses.")
+        for name in human.get("log", []):
+            if name not in human.get("baseline", []):
+                raise unknown_name(f"column in compare.human.log of {file}:", name, human.get("baseline", []))
+        compare["human"] = human
+    elif "measures" in compare:
         raise InputError(
-            f"table [compare] of {file}, key 'human': comparing with people's responses is not part of this version. "
-            "Leave the key out: the study then compares models and conditions, and writes one row per clip to "
-            "comparison/ that can be joined with human data by word."
+            f"table [compare] of {file} gives 'measures', which are held against people's responses, and no 'human'. "
+            "Give both or neither."
         )
     return compare
 

@@ -284,7 +284,23 @@ class _Planner:
     def _compare(self) -> None:
         out = str(self.out / "comparison")
         options = {"runs": self.runs, "out": out, **self.study.compare}
-        self._add("compare", "compare", options, dict.fromkeys(r["path"] for r in self.runs), [out])
+        inputs = dict.fromkeys(r["path"] for r in self.runs)
+        if "human" in options:
+            tables = {key: path for key, path in options["human"].items() if key in ("file", "items")}
+            options["human"] = options["human"] | {key: self._table(f"human {key}", p) for key, p in tables.items()}
+            inputs |= dict.fromkeys(options["human"][key] for key in tables)
+        if options.get("pronunciations", "cmudict") != "cmudict":
+            options["pronunciations"] = self._table("pronunciations", options["pronunciations"])
+            inputs[options["pronunciations"]] = None
+        self._add("compare", "compare", options, inputs, [out])
+
+    def _table(self, what: str, name: str) -> str:
+        file = self.study.directory / name
+        if self.check and not file.is_file():
+            raise InputError(
+                f"{self.study.file} names the {what} {name!r}, but there is no such file. Paths start from it."
+            )
+        return str(file)
 
     def _report(self) -> None:
         first = self.study.seeds[0]

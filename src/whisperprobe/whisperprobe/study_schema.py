@@ -246,7 +246,20 @@ TABLES: dict[str, dict[str, Key]] = {
     "compare": {
         "resamples": _whole(100, 2000),
         "seed": _whole(0, 0),
-        "human": _table("a table"),
+        "human": _table('a table, e.g. { file = "mald.txt", word = "Item", baseline = ["Duration"] }'),
+        "measures": _names('a list of columns of the runs, e.g. ["word_surprisal"]'),
+        "pronunciations": _text('"cmudict", or a table with the columns Word and Pronunciation'),
+    },
+    "compare.human": {
+        "file": _text("a text table of people's responses"),
+        "items": _text("a text table with one row per item"),
+        **{
+            name: _text("the name of a column")
+            for name in ("word", "subject", "rt", "accuracy", "is_word", "response", "pronunciation")
+        },
+        "baseline": _names('a list of columns, e.g. ["Duration", "FreqSUBTLEX"]'),
+        "log": _names('a list of columns of the baseline, e.g. ["FreqSUBTLEX"]'),
+        "decimal": _one_of(".", ",", default="."),
     },
     "report": {
         "title": _text("the report's title"),

@@ -22,7 +22,7 @@ class ResponseModel:
     mean : float
         Mean of ln RT; 6.8 is 900 ms.
     subject_sd, word_sd, noise_sd : float
-        Standard deviation of subjects, of words (beyond their predictors), and of single responses, in ln RT, 0 or more.
+        Standard deviations in ln RT, 0 or more: of subjects, of words (beyond their predictors), of single responses.
     heard : float
         Share of the words that each subject responds to, above 0 and at most 1.
     errors : float

@@ -11,6 +11,7 @@ import pandas as pd
 
 from audiogram.errors import unknown_name
 from whisperprobe.comparison.effects import reference_condition
+from whisperprobe.comparison.people_summary import people_sentences, severity_sentences, sound_sentences
 from whisperprobe.comparison.result import BASE, Cell, Comparison
 
 __all__ = ["Recovery", "recovery", "reference_condition", "summarise", "worst_words"]
@@ -78,7 +79,7 @@ def worst_words(comparison: Comparison, condition: str, reference: str, model: s
 
 
 def summarise(comparison: Comparison, condition_order: Sequence[str] | None = None) -> list[str]:
-    """Say what was found: accuracy, drop, recovery, transfer, and the words that suffered most.
+    """Say what was found: accuracy, drop, recovery, transfer, the words that suffered most; people and sounds.
 
     Parameters
     ----------
@@ -110,6 +111,9 @@ def summarise(comparison: Comparison, condition_order: Sequence[str] | None = No
         *(s for c in others for s in _adapted(comparison, c, reference)),
         *_transfer(comparison, order),
         *(s for c in others for s in _suffering(comparison, c, reference)),
+        *severity_sentences(comparison),
+        *people_sentences(comparison),
+        *sound_sentences(comparison),
     ]
 
 

@@ -1,0 +1,149 @@
+"""What was found about people and about the sounds of words, in plain sentences with the numbers in them."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from whisperprobe.comparison.listeners import describe_measure
+from whisperprobe.comparison.phonemes import MAKE_UP
+from whisperprobe.comparison.severity import conditions_heard, severity_note
+
+if TYPE_CHECKING:
+    from whisperprobe.comparison.people import PeopleComparison
+    from whisperprobe.comparison.result import Comparison
+
+__all__ = ["people_sentences", "severity_sentences", "sound_sentences"]
+
+
+def severity_sentences(comparison: Comparison) -> list[str]:
+    """A caution where the conditions compared differ in severity, else nothing."""
+    note = severity_note(conditions_heard(comparison.runs))
+    return [] if note is None else [f"Caution: {note[0].lower()}{note[1:]}"]
+
+
+def people_sentences(comparison: Comparison) -> list[str]:
+    """How the measures go with people's responses; nothing where there are none."""
+    found = comparison.people
+    if found is None:
+        return []
+    return [_responses(found), found.join.describe() + _why(found), *_gains(found), *_best(comparison, found)]
+
+
+def _responses(found: PeopleComparison) -> str:
+    about = found.about
+    who = f" of {about['n_subjects']:,} people" if about.get("n_subjects") else ""
+    text = (
+        f"People: {about['what']}, {about['n_responses']:,} responses{who} to the {int(found.measures['n'].max()):,} "
+        "words compared"
+    )
+    if found.reliability is None:
+        return f"{text}. Their reliability cannot be told from these data, so there is no ceiling."
+    value = found.reliability
+    return (
+        f"{text}. Their split-half reliability is {value.value:.2f} (Spearman-Brown): not even a perfect measure would "
+        f"correlate more than {value.ceiling:.2f} with them."
+    )
+
+
+def _why(found: PeopleComparison) -> str:
+    return f" {found.join.why}" if found.join.why else ""
+
+
+def _gains(found: PeopleComparison) -> list[str]:
+    table = found.measures
+    good = int((table["p_holm"] < 0.05).sum())
+    beyond = f" beyond {_and(list(found.baseline))}" if found.baseline else ""
+    tested = f"{len(table)} measure{'s were' if len(table) != 1 else ' was'} tested; {good or 'none'} predicted"
+    return [f"{tested} the responses{beyond} at p < 0.05 after Holm's correction for that many tests."]
+
+
+def _best(comparison: Comparison, found: PeopleComparison) -> list[str]:
+    from whisperprobe.comparison.result import model_name
+
+    sentences = []
+    for listener, rows in found.measures.groupby("listener", sort=False):
+        row = rows.sort_values("delta_aic", ascending=False, kind="stable").to_dict("records")[0]
+        who = model_name(str(row["model"]), comparison.conditions)
+        r, gain = (
+            f"{_signed(row[name])} ({_signed(row[f'{end}_low'])} to {_signed(row[f'{end}_high'])})"
+            for name, end in (("pearson", "pearson"), ("delta_aic", "delta_aic"))
+        )
+        sentences.append(
+            f"Best of {listener}'s measures: the {describe_measure(str(row['measure']))} ({who}, hearing "
+            f"{row['condition']}), r = {r}, ΔAIC {gain}, p {_p(row['p_holm'])} after correction."
+        )
+    return sentences
+
+
+def sound_sentences(comparison: Comparison) -> list[str]:
+    """What the sounds of words have to do with how they were heard, for each listener's first model."""
+    from whisperprobe.comparison.result import model_name
+
+    found = comparison.sounds
+    if found is None:
+        return []
+    sentences = []
+    first = {comparison.listener(model): model for model in reversed(comparison.models)}
+    for model in (m for m in comparison.models if m in first.values()):
+        who = model_name(model, comparison.conditions)
+        effects = found.effects[(found.effects["model"] == model) & (found.effects["measure"] != "correct")]
+        for condition, rows in effects.groupby("condition", sort=False):
+            row = rows.sort_values("p", kind="stable").to_dict("records")[0]
+            if not row["p_holm"] < 0.05:
+                continue
+            counted = row["feature"] == "n_phonemes"
+            per = "phoneme" if counted else f"tenth of a word's sounds that are {MAKE_UP[row['feature']]}"
+            slope, low, high = ((1.0 if counted else 0.1) * row[name] for name in ("slope", "low", "high"))
+            sentences.append(
+                f"{who[0].upper()}{who[1:]}, {row['reference']} to {condition}: the {describe_measure(row['measure'])} "
+                f"changed by {_signed(slope)} more for every {per} ({_signed(low)} to {_signed(high)}; p "
+                f"{_p(row['p_holm'])} after correction)."
+            )
+        sentences += _confusions(comparison, model, who)
+    return sentences
+
+
+def _confusions(comparison: Comparison, model: str, who: str) -> list[str]:
+    assert comparison.sounds is not None
+    classes = comparison.sounds.classes
+    if classes.empty:
+        return []
+    rows = classes[(classes["model"] == model) & (classes["manner"] == "all")].to_dict("records")
+    by_condition = {row["condition"]: row for row in rows}
+    parts = []
+    for condition in (c for c in comparison.conditions if c in by_condition):
+        row = by_condition[condition]
+        if row["right"] < 1:
+            parts.append(
+                f"{_percent(1 - row['right'])} under {condition} (left out {_percent(row['left_out'])}, place wrong "
+                f"{_percent(row['place'])}, manner {_percent(row['manner_wrong'])}, voicing {_percent(row['voicing'])})"
+            )
+    return [f"Consonants not heard as spoken, {who}: {_and(parts)}."] if parts else []
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %"
+
+
+def _signed(value: float) -> str:
+    """A number with its sign, of two decimals, or of two digits where it is small.
+
+    Examples
+    --------
+    >>> _signed(0.256), _signed(-12.31), _signed(-0.00123), _signed(0.0)
+    ('+0.26', '−12.3', '−0.0012', '0')
+    """
+    size = abs(value)
+    text = f"{value:+.2g}" if size < 0.1 else f"{value:+.2f}" if size < 10 else f"{value:+.1f}"
+    return "0" if value == 0 else text.replace("-", "−")
+
+
+def _p(value: float) -> str:
+    if not math.isfinite(value):
+        return "unknown"
+    return "< 0.001" if value < 0.001 else f"= {value:.3f}"
+
+
+def _and(parts: list[str]) -> str:
+    return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
