@@ -43,7 +43,7 @@ class FitFolder(RunFolder):
         for left in (final, growing):
             shutil.rmtree(left, ignore_errors=True)
         growing.mkdir(parents=True)
-        save_file(dict(weights), growing / _WEIGHTS)
+        save_file({name: np.ascontiguousarray(w) for name, w in weights.items()}, growing / _WEIGHTS)
         write_json(growing / _STATE, {**state, "events": events})
         for file in (growing / _WEIGHTS, growing / _STATE):
             with open(file, "rb") as stream:

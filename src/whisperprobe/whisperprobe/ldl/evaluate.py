@@ -182,7 +182,8 @@ def _card(manifest: Mapping[str, Any]) -> str:
     fit = options["fit"]
     return (
         "# Words as a discriminative lexicon understood them\n\n"
-        f"Listener `{options['model']}`: {fit['cues']} cues, rule {fit['rule']}, semantic space {fit['semantics']['name']}, {options['lexicon']['words']} word types"
+        f"Listener `{options['model']}`: {fit['cues']} cues, rule {fit['rule']}, semantic space "
+        f"{fit['semantics']['name']}, {options['lexicon']['words']} word types"
         + (f"; heard through `{heard.get('name')}`" if heard else "")
         + ".\n\n`clips` has one row per word, `neighbours` the meanings nearest to what was understood, `chunks` the "
         "functional load of each stretch of its cues. `whisperprobe.ldl.load_ldl` opens them.\n"

@@ -75,7 +75,8 @@ class LdlModel:
         weights = {"comprehension": self.comprehension}
         if self.production is not None:
             weights["production"] = self.production
-        save_file(weights, folder / f".{_WEIGHTS}")
+        # safetensors writes the memory as it lies, whatever the order of the axes
+        save_file({name: np.ascontiguousarray(w) for name, w in weights.items()}, folder / f".{_WEIGHTS}")
         (folder / f".{_WEIGHTS}").replace(folder / _WEIGHTS)
         words = pa.table(
             {
