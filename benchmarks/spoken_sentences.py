@@ -16,167 +16,20 @@ import numpy as np
 from audiogram import sound
 
 RATE = 16_000
-WORDS = tuple(
-    [
-        "animal",
-        "apple",
-        "argue",
-        "autumn",
-        "banana",
-        "basket",
-        "because",
-        "before",
-        "believe",
-        "bicycle",
-        "bird",
-        "blue",
-        "bottle",
-        "bridge",
-        "brother",
-        "butter",
-        "camera",
-        "candle",
-        "careful",
-        "carry",
-        "castle",
-        "chair",
-        "cheese",
-        "chicken",
-        "children",
-        "chocolate",
-        "circle",
-        "city",
-        "clever",
-        "cloud",
-        "coffee",
-        "cold",
-        "colour",
-        "corner",
-        "country",
-        "cousin",
-        "dance",
-        "danger",
-        "daughter",
-        "different",
-        "dinner",
-        "doctor",
-        "dog",
-        "dragon",
-        "dream",
-        "early",
-        "earth",
-        "elephant",
-        "empty",
-        "evening",
-        "family",
-        "famous",
-        "farmer",
-        "father",
-        "feather",
-        "finger",
-        "fish",
-        "flower",
-        "forest",
-        "forget",
-        "friday",
-        "friend",
-        "funny",
-        "garden",
-        "giant",
-        "glass",
-        "gold",
-        "green",
-        "hammer",
-        "happy",
-        "heavy",
-        "holiday",
-        "honey",
-        "horse",
-        "hospital",
-        "hungry",
-        "island",
-        "jacket",
-        "january",
-        "journey",
-        "juice",
-        "kitchen",
-        "ladder",
-        "laugh",
-        "lemon",
-        "letter",
-        "library",
-        "little",
-        "magic",
-        "market",
-        "medicine",
-        "milk",
-        "minute",
-        "money",
-        "monkey",
-        "morning",
-        "mother",
-        "mountain",
-        "music",
-        "narrow",
-        "never",
-        "night",
-        "number",
-        "ocean",
-        "orange",
-        "paper",
-        "pencil",
-        "people",
-        "picture",
-        "planet",
-        "pocket",
-        "potato",
-        "question",
-        "quiet",
-        "rabbit",
-        "radio",
-        "remember",
-        "river",
-        "school",
-        "secret",
-        "seven",
-        "silver",
-        "simple",
-        "sister",
-        "spider",
-        "station",
-        "story",
-        "strong",
-        "student",
-        "sugar",
-        "summer",
-        "sunday",
-        "table",
-        "teacher",
-        "telephone",
-        "thunder",
-        "tiger",
-        "together",
-        "tomorrow",
-        "travel",
-        "umbrella",
-        "under",
-        "uncle",
-        "village",
-        "visit",
-        "voice",
-        "walk",
-        "water",
-        "weather",
-        "whisper",
-        "window",
-        "winter",
-        "wonder",
-        "yellow",
-        "yesterday",
-        "young",
-        "zebra",
-    ]
-)
+_LIST = """
+    animal apple argue autumn banana basket because before believe bicycle bird blue bottle bridge brother
+    butter camera candle careful carry castle chair cheese chicken children chocolate circle city clever cloud
+    coffee cold colour corner country cousin dance danger daughter different dinner doctor dog dragon dream
+    early earth elephant empty evening family famous farmer father feather finger fish flower forest forget
+    friday friend funny garden giant glass gold green hammer happy heavy holiday honey horse hospital hungry
+    island jacket january journey juice kitchen ladder laugh lemon letter library little magic market medicine
+    milk minute money monkey morning mother mountain music narrow never night number ocean orange paper pencil
+    people picture planet pocket potato question quiet rabbit radio remember river school secret seven silver
+    simple sister spider station story strong student sugar summer sunday table teacher telephone thunder tiger
+    together tomorrow travel umbrella under uncle village visit voice walk water weather whisper window winter
+    wonder yellow yesterday young zebra
+"""
+WORDS = tuple(_LIST.split())
 
 
 @dataclass(frozen=True)
@@ -191,14 +44,14 @@ class Voice:
 TRAIN_VOICES = tuple(
     Voice(*v)
     for v in (
-        ("en-us", 150, 50), ("en-us+f2", 165, 50), ("en-us+m1", 140, 45), ("en-us+f4", 150, 60), ("en-gb+m3", 150, 50),
-        ("en-gb+f5", 160, 55), ("en-gb+m2", 170, 40), ("en-gb+f1", 145, 50), ("en-gb-scotland+m4", 155, 50),
-        ("en-gb-x-rp+f3", 150, 50), ("en-us+steph", 160, 50), ("en-gb-x-rp+m5", 165, 55),
+        ("en-us", 195, 50), ("en-us+f2", 210, 50), ("en-us+m1", 185, 45), ("en-us+f4", 195, 60), ("en-gb+m3", 195, 50),
+        ("en-gb+f5", 205, 55), ("en-gb+m2", 215, 40), ("en-gb+f1", 190, 50), ("en-gb-scotland+m4", 200, 50),
+        ("en-gb-x-rp+f3", 195, 50), ("en-us+steph", 205, 50), ("en-gb-x-rp+m5", 210, 55),
     )
 )  # fmt: skip
 TEST_VOICES = tuple(
     Voice(*v)
-    for v in (("en-us+Annie", 155, 50), ("en-gb+m7", 150, 50), ("en-us+Alex", 160, 45), ("en-gb+linda", 150, 50))
+    for v in (("en-us+Annie", 200, 50), ("en-gb+m7", 195, 50), ("en-us+Alex", 205, 45), ("en-gb+linda", 195, 50))
 )
 
 
@@ -248,7 +101,7 @@ class Speaker:
 
 def say_sentence(speaker: Speaker, words: Sequence[str], rng: np.random.Generator, id: str) -> Sentence:
     """Join words: half of the joints are silences of 10 to 80 ms, half cross-fades of 5 to 20 ms; faint noise below."""
-    lead, tail = (round(s * RATE) for s in rng.uniform(0.1, 0.4, size=2))
+    lead, tail = (round(s * RATE) for s in rng.uniform(0.05, 0.3, size=2))
     x = np.zeros(lead, dtype=np.float32)
     starts, ends = [], []
     overlap = 0

@@ -24,7 +24,8 @@ def warp_path(cost: npt.ArrayLike) -> tuple[npt.NDArray[np.int64], npt.NDArray[n
     Returns
     -------
     rows, columns : int64 arrays, shape (steps,)
-        The entries on the path, in order. Of equally cheap ways the one along the columns is taken.
+        The entries on the path, in order. Of equally cheap ways the one along the columns is taken, then the
+        diagonal.
 
     References
     ----------
@@ -49,12 +50,12 @@ def _path(cost: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
     for i in range(rows):
         for j in range(columns):
             both, down, along = total[i, j], total[i, j + 1], total[i + 1, j]
-            if both < down and both < along:
-                best, step = both, 0
-            elif down < both and down < along:
-                best, step = down, 1
-            else:
+            if along <= both and along <= down:
                 best, step = along, 2
+            elif both <= down:
+                best, step = both, 0
+            else:
+                best, step = down, 1
             total[i + 1, j + 1] = cost[i, j] + best
             came[i, j] = step
     path = np.empty((rows + columns, 2), np.int64)
