@@ -19,17 +19,18 @@ def cues(
     kind: Annotated[str, typer.Option("--kind", "-k", help="cfbsf or log_mel.")] = "cfbsf",
     condition: ConditionName = None,
     boundary: Annotated[
-        str, typer.Option("--boundary", help="cfbsf: chunks begin at the envelope's max (LDL-AURIS) or min.")
-    ] = "max",
+        str | None,
+        typer.Option("--boundary", help="cfbsf: chunks begin where the envelope is at a max (default) or min."),
+    ] = None,
     sampling: Annotated[
-        str, typer.Option("--sampling", help="cfbsf: the 20 frames of a chunk, equispaced or random.")
-    ] = "equispaced",
+        str | None, typer.Option("--sampling", help="cfbsf: the 20 frames of a chunk, equispaced (default) or random.")
+    ] = None,
     full_scale: Annotated[
-        float, typer.Option("--full-scale", help="cfbsf: what full scale is before ln(energy + 1); 32768 is 16 bits.")
-    ] = 32768.0,
+        float | None, typer.Option("--full-scale", help="cfbsf: full scale before ln(energy + 1); 32768, 16 bits.")
+    ] = None,
     top_hz: Annotated[
-        float, typer.Option("--top-hz", metavar="HZ", help="cfbsf: upper edge of the bands; 4000 for 8 kHz recordings.")
-    ] = 8000.0,
+        float | None, typer.Option("--top-hz", metavar="HZ", help="cfbsf: upper edge of the bands; 4000 for 8 kHz.")
+    ] = None,
     splits: Splits = None,
     max_samples: Samples = None,
     seed: Seed = 0,
@@ -58,13 +59,10 @@ def cues(
     from whisperprobe.ldl.cues_corpus import write_cues
 
     told = {"boundary": boundary, "sampling": sampling, "full_scale": full_scale, "top_hz": top_hz}
-    unlike: dict[str, Any] = {name: value for name, value in told.items() if value != _DEFAULTS[name]}
+    options: dict[str, Any] = {name: value for name, value in told.items() if value is not None}
     folder = write_cues(
         source, out, kind=kind, condition=condition, splits=listed(splits), max_samples=max_samples, seed=seed,
         workers=workers, shard=shard, device=device, rows_per_part=rows_per_part, max_failures=max_failures,
-        text_pattern=text_pattern, **unlike,
+        text_pattern=text_pattern, **options,
     )  # fmt: skip
     say(f"cues: {folder}")
-
-
-_DEFAULTS = {"boundary": "max", "sampling": "equispaced", "full_scale": 32768.0, "top_hz": 8000.0}
