@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -132,7 +133,8 @@ def with_adapters(model: Any, lora: Lora, *, seed: int, freeze: str | None = Non
     ]
     weight: Any = lora.alpha  # peft says int and means a number
     config = LoraConfig(r=lora.rank, lora_alpha=weight, lora_dropout=lora.dropout, target_modules=chosen, bias="none")
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # transformers' to peft
         torch.manual_seed(seed)
         around = get_peft_model(model, config)
     # peft would otherwise ask the hub, whenever it saves, whether the vocabulary has been changed since

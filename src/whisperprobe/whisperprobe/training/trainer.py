@@ -232,6 +232,8 @@ def finetune(
     """
     given = dict(locals())
     chosen = settings(recipe, {name: given[name] for name in (*DEFAULTS, "max_steps")})
+    if not evaluate and eval_every is None:  # what a recipe says of evaluations then does not matter
+        chosen["eval_every"] = None
     check_options({**given, **chosen})
     augmentation, adapters = Augmentation.of(augment), Lora.of(lora)
     hearing = None if condition is None else as_condition(condition)
