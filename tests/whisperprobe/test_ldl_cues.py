@@ -25,6 +25,7 @@ from audiogram.errors import AudiogramWarning, InputError, WorkError
 from whisperprobe import ldl, verify_folder
 from whisperprobe.cli_ldl_cues import cues as cues_command
 from whisperprobe.features import WindowSpec, heard_frames, log_mel
+from whisperprobe.ldl import cues_summaries
 from whisperprobe.ldl.cues_bands import log_bands, n_frames
 from whisperprobe.ldl.cues_summaries import PAIRS, BandSummaries, _spearman, summaries_of_all
 
@@ -146,7 +147,8 @@ def test_frames_cover_the_word(samples: int) -> None:
     assert bands.shape == (counts[0], 21)
 
 
-def test_a_batch_is_a_loop_on_numpy_and_on_torch() -> None:
+def test_a_batch_is_a_loop_on_numpy_and_on_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cues_summaries, "_SAMPLES_AT_ONCE", 20_000)  # several batches
     lengths = [1, 3_000, 6_000, 700, 9_001] * 14  # more than one batch
     words = [noise(n, i) for i, n in enumerate(lengths)]
     matrix = ldl.cue_matrix(words, RATE)

@@ -41,7 +41,7 @@ CHUNK_CUES = SAMPLES * BANDS + len(PAIRS)
 SAMPLINGS = ("equispaced", "random")
 _GRAIN = 1e-9  # log energies that differ by less are equal for ranks: a steady tone is constant but for rounding
 _CHUNKS_AT_ONCE = 2048  # bounds the memory of all comparisons between the 20 values of a band
-_CLIPS_AT_ONCE = 64
+_SAMPLES_AT_ONCE = 1 << 20  # and that of the transforms
 
 
 @dataclass(frozen=True)
@@ -156,13 +156,21 @@ def summaries_of_all(
     clips: Sequence[torch.Tensor], spec: BandSummaries, keys: Sequence[str] | None = None
 ) -> list[torch.Tensor]:
     """C-FBSF cues of clips at 16 kHz on one device, float32 `(chunks, 630)` each; none of the clips is empty."""
-    order = sorted(range(len(clips)), key=lambda i: len(clips[i]))  # clips of like length share a batch
     cues: dict[int, torch.Tensor] = {}
-    for begin in range(0, len(order), _CLIPS_AT_ONCE):
-        rows = order[begin : begin + _CLIPS_AT_ONCE]
+    for rows in _batches([len(clip) for clip in clips]):
         here = None if keys is None else [keys[i] for i in rows]
         cues.update(zip(rows, _batch([clips[i] for i in rows], spec, here), strict=True))
     return [cues[i] for i in range(len(clips))]
+
+
+def _batches(lengths: Sequence[int]) -> list[list[int]]:
+    """Clips that are computed together: of like length, and together no longer, when padded, than memory allows."""
+    batches: list[list[int]] = []
+    for row in sorted(range(len(lengths)), key=lengths.__getitem__):
+        if not batches or (len(batches[-1]) + 1) * lengths[row] > _SAMPLES_AT_ONCE:
+            batches.append([])
+        batches[-1].append(row)
+    return batches
 
 
 def _batch(clips: Sequence[torch.Tensor], spec: BandSummaries, keys: Sequence[str] | None) -> list[torch.Tensor]:
