@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import importlib.util
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.summary.writer import event_file_writer
 from transformers import TrainerControl, TrainerState
 
 from audiogram.errors import InputError
+from whisperprobe.report.figures import read_training, training_chart
 from whisperprobe.training.curve_tables import StepTable, cut_curves, remove_curves
 from whisperprobe.training.curves import Curves, memory_bytes
 
@@ -76,6 +79,14 @@ def told(folder: Path) -> dict[str, list[tuple[int, float]]]:
 
 def steady(rows: list[dict[str, str]]) -> list[dict[str, str]]:
     return [{k: v for k, v in row.items() if k not in ("clips_per_second", "memory_gb")} for row in rows]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def event_files_in_order() -> Iterator[None]:
+    """Event files of one second and process are read in the order of their numbers' letters: give all as many."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(event_file_writer, "_global_uid", event_file_writer.AtomicCounter(10**6))
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -183,3 +194,13 @@ def test_without_tensorboard_it_is_left_out_or_asked_for(tmp_path: Path, monkeyp
     assert sorted(p.name for p in tmp_path.iterdir()) == ["evaluation.csv", "evaluations", "training.csv"]
     with pytest.raises(InputError, match=r"whisperprobe\[tensorboard\]"):
         Curves(tmp_path, clips_per_step=1, tensorboard=True)
+
+
+def test_the_report_shows_both_losses(whole: Path) -> None:
+    losses = read_training(whole)
+    assert losses["eval_loss"].dropna().tolist() == pytest.approx([2 / 5, 2 / 10, 2 / 15, 2 / 20])
+    training, validation = training_chart({"hfloss": losses}).data
+    assert list(training.x) == losses["step"].tolist()
+    assert (list(validation.x), validation.mode, validation.line.color) == (
+        [5, 10, 15, 20], "lines+markers", training.line.color,
+    )  # fmt: skip

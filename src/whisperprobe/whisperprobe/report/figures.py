@@ -19,7 +19,7 @@ from whisperprobe.comparison.summary import worst_words
 from whisperprobe.report.palette import DASHES, SCALE, SYMBOLS, cell_ink, condition_colours
 
 __all__ = [
-    "audiogram_chart", "distribution_chart", "matrix_chart", "read_training", "training_chart", "words_chart",
+    "audiogram_chart", "distribution_chart", "matrix_chart", "plain", "read_training", "training_chart", "words_chart",
 ]  # fmt: skip
 
 _Cells = Mapping[tuple[str, str], Mapping[str, Any]]
@@ -40,7 +40,7 @@ def audiogram_chart(conditions: Sequence[Any], order: Sequence[str] = ()) -> go.
             x=list(ear.frequencies), y=list(ear.thresholds), name=condition.name, mode="lines+markers",
             line={"color": colours[condition.name], "width": 2.5, "dash": DASHES[i % len(DASHES)]},
             marker={"size": 10, "symbol": SYMBOLS[i % len(SYMBOLS)]},
-            hovertemplate="%{x} Hz: %{y} dB HL<extra>" + _plain(condition.name) + "</extra>",
+            hovertemplate="%{x} Hz: %{y} dB HL<extra>" + plain(condition.name) + "</extra>",
         )  # fmt: skip
     frequencies = [f for c in conditions for f in c.audiogram.frequencies]
     thresholds = [t for c in conditions for t in c.audiogram.thresholds]
@@ -71,7 +71,7 @@ def matrix_chart(comparison: Comparison, order: Sequence[str]) -> go.Figure:
         top = 100.0 if measure == "correct" else max([v for row in mean for v in row if v is not None] or [1.0])
         top = max(top, 1e-9)
         figure.add_heatmap(
-            x=[_plain(c) for c in order], y=[_plain(model_name(m, order)) for m in models], z=mean,
+            x=[plain(c) for c in order], y=[plain(model_name(m, order)) for m in models], z=mean,
             customdata=[[_cell_hover(table, (m, c), measure, order) for c in order] for m in models],
             hovertemplate="%{customdata}<extra></extra>", colorscale=SCALE,
             reversescale=reverse, zmin=0, zmax=top, showscale=False, xgap=3, ygap=3, row=1, col=column,
@@ -102,10 +102,10 @@ def distribution_chart(comparison: Comparison, order: Sequence[str]) -> go.Figur
             rows = (clips["model"] == model) & (clips["condition"] == condition)
             if not rows.any():
                 continue
-            colour, label = colours[condition], _plain(f"{condition}, {model_name(model, order)}")
+            colour, label = colours[condition], plain(f"{condition}, {model_name(model, order)}")
             surprisal = _quantiles(comparison.values("word_surprisal")[rows.to_numpy()])
             figure.add_violin(
-                x=[_plain(condition)] * len(surprisal), y=surprisal, name=label, side=side, legendgroup=label,
+                x=[plain(condition)] * len(surprisal), y=surprisal, name=label, side=side, legendgroup=label,
                 scalegroup="all", scalemode="width", width=0.9, points=False, spanmode="hard", showlegend=False,
                 meanline={"visible": True}, line={"color": colour, "width": 1.5},
                 fillcolor=_rgba(colour, 0.55 if side == "negative" else 0.15), hoveron="violins",
@@ -134,7 +134,7 @@ def words_chart(
     figure = go.Figure()
     table = worst_words(comparison, condition, reference)
     table = table[table["rise"].notna()].sort_values("rise", ascending=False, kind="stable").head(most).iloc[::-1]
-    words = [_plain(w) for w in table["word"]]
+    words = [plain(w) for w in table["word"]]
     colours = condition_colours(order)
     for word, low, high in zip(words, table["surprisal_reference"], table["surprisal"], strict=True):
         figure.add_scatter(
@@ -152,9 +152,9 @@ def words_chart(
         series.append((f"tuned on {condition}, hearing {condition}", tuned, colours[condition], "diamond-open"))
     for label, values, colour, symbol in series:
         figure.add_scatter(
-            x=values, y=words, mode="markers", name=_plain(label), cliponaxis=False,
+            x=values, y=words, mode="markers", name=plain(label), cliponaxis=False,
             marker={"color": colour, "size": 11, "symbol": symbol, "line": {"width": 2, "color": colour}},
-            hovertemplate="%{y}: %{x:.1f} bits<extra>" + _plain(label) + "</extra>",
+            hovertemplate="%{y}: %{x:.1f} bits<extra>" + plain(label) + "</extra>",
         )  # fmt: skip
     figure.update_xaxes(title="Surprisal of the spoken word (bits)", rangemode="tozero")
     figure.update_yaxes(type="category", ticks="", ticklabelstandoff=8, showline=False, automargin=True)
@@ -166,17 +166,24 @@ def words_chart(
 
 
 def training_chart(training: Mapping[str, pd.DataFrame], order: Sequence[str] = ()) -> go.Figure:
-    """Training loss over steps, one line per model."""
+    """Training loss over steps, one line per model, and where it was evaluated the validation loss as circles."""
     figure = go.Figure()
     models = [re.split(r"[.,/ ]+seed", label)[0] for label in training]
     colours = condition_colours(list(dict.fromkeys([*order, *models])))
     for i, (label, table) in enumerate(training.items()):
         repeat = models[:i].count(models[i])  # colour tells the model, dashes tell the seed
         figure.add_scatter(
-            x=table["step"], y=table["loss"], mode="lines", name=_plain(label),
+            x=table["step"], y=table["loss"], mode="lines", name=plain(label),
             line={"color": colours[models[i]], "width": 2, "dash": DASHES[repeat % len(DASHES)]},
-            hovertemplate="step %{x}: %{y:.3f}<extra>" + _plain(label) + "</extra>",
+            hovertemplate="step %{x}: %{y:.3f}<extra>" + plain(label) + "</extra>",
         )  # fmt: skip
+        scored = table[table["eval_loss"].notna()] if "eval_loss" in table else table[:0]
+        if len(scored):
+            figure.add_scatter(
+                x=scored["step"], y=scored["eval_loss"], mode="lines+markers", showlegend=False,
+                line={"color": colours[models[i]], "width": 1, "dash": "dot"}, marker={"size": 7, "symbol": "circle"},
+                hovertemplate="step %{x}: %{y:.3f} on validation<extra>" + plain(label) + "</extra>",
+            )  # fmt: skip
     figure.update_xaxes(title="Step", rangemode="tozero")
     figure.update_yaxes(title="Loss (nats per token)", type="log", dtick="D2")
     figure.update_layout(height=380, margin={"l": 70, "r": 20, "t": 20, "b": 60}, legend=_LEGEND_ABOVE)
@@ -184,14 +191,22 @@ def training_chart(training: Mapping[str, pd.DataFrame], order: Sequence[str] = 
 
 
 def read_training(folder: str | Path) -> pd.DataFrame:
-    """Steps and losses of one fine-tuning, from its `training.csv`; rows without a loss are left out."""
+    """Steps and losses of one fine-tuning, from its `training.csv`; rows without a loss are left out.
+
+    Where the run was evaluated, `eval_loss` has the loss on the validation split.
+    """
     path = Path(folder) / "training.csv"
     if not path.is_file():
         raise InputError(f"{path} does not exist: give the folder that fine-tuning wrote.")
     table = pd.read_csv(path)
     if not {"step", "loss"} <= set(table.columns):
         raise InputError(f"{path} has columns {', '.join(table.columns)}; the curves need step and loss.")
-    return table[table["loss"].notna()]
+    table = table[table["loss"].notna()]
+    evaluation = path.with_name("evaluation.csv")
+    if evaluation.is_file():
+        scored = pd.read_csv(evaluation)[["step", "loss"]].rename(columns={"loss": "eval_loss"})
+        table = table.merge(scored, on="step", how="left")
+    return table
 
 
 def _quantiles(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
@@ -217,7 +232,7 @@ def _cell_text(table: _Cells, cell: tuple[str, str], scale: float) -> str:
 
 
 def _cell_hover(table: _Cells, cell: tuple[str, str], measure: str, order: Sequence[str]) -> str:
-    who = f"{_plain(model_name(cell[0], order))}, hearing {_plain(cell[1])}"
+    who = f"{plain(model_name(cell[0], order))}, hearing {plain(cell[1])}"
     if cell not in table:
         return f"{who}: not probed"
     row = table[cell]
@@ -228,7 +243,7 @@ def _cell_hover(table: _Cells, cell: tuple[str, str], measure: str, order: Seque
     return text
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """Text for plotly, which reads a small HTML of its own."""
     return str(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
