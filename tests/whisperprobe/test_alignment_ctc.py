@@ -250,8 +250,9 @@ def test_the_weights_of_mms_are_read_from_their_file(tmp_path: Path, monkeypatch
     from torchaudio.models import wav2vec2_model
 
     real = torchaudio.pipelines.MMS_FA
+    small_layers = [(8, kernel, stride) for _, kernel, stride in real._params["extractor_conv_layer_config"]]
     shape = {
-        **real._params, "extractor_conv_layer_config": [(8, k, s) for _, k, s in real._params["extractor_conv_layer_config"]], "encoder_embed_dim": 16,
+        **real._params, "extractor_conv_layer_config": small_layers, "encoder_embed_dim": 16,
         "encoder_pos_conv_kernel": 4, "encoder_pos_conv_groups": 2, "encoder_num_layers": 1, "encoder_num_heads": 2,
         "encoder_ff_interm_features": 16,
     }  # fmt: skip

@@ -200,7 +200,7 @@ def align_corpus(
 def _opened(model: Any, method: str, **given: Any) -> Aligner:
     if not isinstance(model, str | Path):
         if getattr(model, "method", None) != method:
-            raise InputError(f"the aligner is a {type(model).__name__}, not one of method {method!r}.")
+            raise InputError(f"the aligner, {type(model).__name__}, is none of method {method!r}.")
         return model  # type: ignore[no-any-return]
     own = ("unknown",) if method == "ctc" else ("heads", "leading_space", "language")
     options = {name: given[name] for name in ("device", "min_score", "batch_size", *own)}

@@ -169,5 +169,8 @@ def save_alignment_heads(heads: AlignmentHeads | Sequence[Sequence[int]], path: 
     elif isinstance(heads, AlignmentHeads):
         said = {"boundary_error_ms": round(1000 * heads.error, 3), "clips": heads.clips}
     said["alignment_heads"] = pairs
+    said.pop(
+        "_from_model_config", None
+    )  # of a config that follows from the model's, transformers reads no more than that
     write_whole(file, (json.dumps(said, indent=2) + "\n").encode())
     return file
