@@ -23,8 +23,8 @@ from audiogram.console import run_app
 from audiogram.corpus.stages import is_complete, read_manifest
 from audiogram.errors import InputError, WorkError
 from whisperprobe.cli import app
+from whisperprobe.comparison.severity import conditions_heard
 from whisperprobe.study import Study, StudyResult, plan, run_study, study_of
-from whisperprobe.study_stages import condition_heard
 
 CELLS = [(m, c) for m in ("base", "normal", "hfloss") for c in ("normal", "hfloss")]
 
@@ -337,7 +337,7 @@ def test_compare_and_report_commands_without_a_study(
 
 def test_a_run_on_a_masked_corpus_tells_its_condition(finished: StudyResult) -> None:
     manifest = read_manifest(finished.out / "seed-1" / "probes" / "base" / "hfloss")
-    assert condition_heard(manifest) == audiogram.condition("hfloss")
+    assert conditions_heard([{"condition": "hfloss", "manifest": manifest}]) == [audiogram.condition("hfloss")]
 
 
 def test_finetune_and_probe_commands_without_a_study(

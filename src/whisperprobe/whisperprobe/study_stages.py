@@ -14,7 +14,6 @@ from whisperprobe.study_plan import StagePlan
 
 if TYPE_CHECKING:
     from audiogram.corpus.sources import Corpus
-    from audiogram.listening import Condition
     from whisperprobe.probing.probe import Probe
 
 _LOG = logging.getLogger(__name__)
@@ -179,32 +178,19 @@ def _report(options: dict[str, Any]) -> None:
 
 def write_comparison_report(folder: Path, title: str) -> Path:
     """Write the report of a comparison that belongs to no study; its conditions are those that its runs record."""
-    import audiogram
     from whisperprobe.comparison.conditions import load_comparison
+    from whisperprobe.comparison.severity import conditions_heard
     from whisperprobe.report.page import write_report
 
     comparison = load_comparison(folder)
-    known = {run["condition"]: condition_heard(run["manifest"]) for run in comparison.runs}
-    found = {
-        name: known[name] or (audiogram.condition(name) if name in audiogram.conditions() else None) for name in known
-    }
     return write_report(
         comparison,
         folder.parent / f"{folder.name}.html",
         title=title,
-        conditions=[c for c in found.values() if c is not None],
+        conditions=conditions_heard(comparison.runs),
         corpora={},
         provenance={"versions": _versions()},
     )
-
-
-def condition_heard(manifest: Mapping[str, Any]) -> Condition | None:
-    """Return the condition that a probe run heard: applied on the fly, or that of its masked corpus."""
-    from audiogram import Condition
-    from whisperprobe.probing.store import condition_of
-
-    heard = condition_of(manifest)
-    return Condition.from_dict(heard) if isinstance(heard, Mapping) else None
 
 
 def _versions() -> dict[str, str]:

@@ -99,7 +99,7 @@ def conditions_heard(runs: Iterable[Mapping[str, Any]]) -> list[Condition]:
         name, heard = run["condition"], condition_of(run["manifest"])
         if name in found:
             continue
-        if isinstance(heard, Mapping):
+        if isinstance(heard, Mapping) and "audiogram" in heard:
             found[name] = audiogram.Condition.from_dict(heard)
         elif name in audiogram.conditions():
             found[name] = audiogram.condition(name)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from whisperprobe.comparison.result import BASE, Comparison
 from whisperprobe.comparison.summary import summarise
 from whisperprobe.report import figures as draw
+from whisperprobe.report.people_section import figures_of_people
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -84,6 +85,8 @@ def captioned_figures(
         alt = f"Words that suffered most under {condition}; the same numbers are in the table of words below."
         chart = draw.words_chart(comparison, condition, reference, order)
         add(f"words-{len(drawn)}", chart, caption, alt, 520)
+    for drawn_of_people in figures_of_people(comparison, order):
+        add(*drawn_of_people)
     if training:
         tables = {label: draw.read_training(folder) for label, folder in training.items()}
         ends = [
@@ -93,6 +96,8 @@ def captioned_figures(
             "Training loss per optimisation step, on a logarithmic scale; models are named after the condition "
             "that they were fine-tuned on."
         )
+        if any("eval_loss" in t and t["eval_loss"].notna().any() for t in tables.values()):
+            caption += " Circles: loss on the validation split."
         add("training", draw.training_chart(tables, order), caption, f"Training loss of {', '.join(ends)}.")
     return drawn
 

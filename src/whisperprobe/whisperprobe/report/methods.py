@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from whisperprobe.comparison.result import BASE, Comparison
+from whisperprobe.comparison.severity import pta4, severities, severity_note
 
 __all__ = ["describe_condition", "limits", "methods_text"]
 
@@ -19,7 +20,8 @@ def describe_condition(condition: Any) -> dict[str, str]:
     return {
         "name": condition.name,
         "thresholds": pairs,
-        "pta": "–" if (pta := _pta(ear)) is None else f"{pta:.1f}",
+        "pta": "–" if (pta := pta4(ear)) is None else f"{pta:.1f}",
+        "sii": "–" if (sii := severities([condition])[0].sii) is None else f"{sii:.2f}",
         "grade": "–" if pta is None else str(ear.grade()),
         "filter": condition.filter,
         "options": ", ".join(f"{k} = {v}" for k, v in options.items()) or "–",
@@ -61,14 +63,9 @@ def limits(conditions: Sequence[Any]) -> list[str]:
             f"The conditions are not normalised alike ({kinds}), so they differ in level as well as in what is heard. "
             "A difference between them confounds the two."
         )
-    measured = {c.name: _pta(c.audiogram) for c in conditions if c.name not in flat}
-    pta = {name: round(value, 1) for name, value in measured.items() if value is not None}
-    if len(set(pta.values())) > 1:
-        levels = _join([f"{name} {value:g} dB" for name, value in pta.items()])
-        notes.append(
-            f"The losses differ in severity, not only in shape: the average threshold over 500, 1000, 2000 and 4000 Hz "
-            f"(PTA4) is {levels}. A difference between these conditions confounds the two."
-        )
+    severity = severity_note(conditions)
+    if severity is not None:
+        notes.append(severity)
     return notes
 
 
@@ -103,14 +100,6 @@ def methods_text(comparison: Comparison, versions: Mapping[str, str]) -> list[st
 
 def _frequency(hertz: float) -> str:
     return f"{hertz / 1000:g}\u00a0kHz" if hertz >= 1000 else f"{hertz:g}\u00a0Hz"
-
-
-def _pta(ear: Any) -> float | None:
-    """The average threshold, which may be a bound, or None where the audiogram lacks one of its frequencies."""
-    from audiogram.measures import PTA4_FREQUENCIES
-
-    average: float | None = ear.pta() if set(PTA4_FREQUENCIES) <= set(ear.frequencies) else None
-    return average
 
 
 def _words(value: Any) -> str:

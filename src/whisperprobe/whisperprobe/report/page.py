@@ -81,11 +81,13 @@ def write_report(
     from whisperprobe.report.examples import collect_examples
     from whisperprobe.report.methods import describe_condition, limits, methods_text
     from whisperprobe.report.palette import condition_colours
+    from whisperprobe.report.people_section import listener_rows, people_context, people_methods, sounds_context
     from whisperprobe.report.tables import matrix_rows, word_columns
 
     shown = collect_examples(comparison, order, reference, corpora, examples)
     figures = captioned_figures(comparison, order, reference, conditions, training or {})
     table = word_columns(comparison, order)
+    listeners = listener_rows(comparison, order)
     given = dict(provenance or {})
     versions = {**_versions(), **{str(k): str(v) for k, v in dict(given.pop("versions", {})).items()}}
     sections = [
@@ -95,6 +97,9 @@ def write_report(
         ("listen", "Listen", bool(shown)),
         ("distributions", "Distributions", True),
         ("words", "Words", True),
+        ("listeners", "Listeners", bool(listeners)),
+        ("people", "People", comparison.people is not None),
+        ("sounds", "Sounds", comparison.sounds is not None),
         ("training", "Training", "training" in figures),
         ("methods", "Methods", True),
         ("provenance", "Provenance", True),
@@ -115,7 +120,12 @@ def write_report(
             examples=shown,
             table=table,
             table_json=_script_json(table),
-            methods=[p for p in methods_text(comparison, versions) if p],
+            order=order,
+            listeners=listeners,
+            people=people_context(comparison, order),
+            sounds=sounds_context(comparison, order),
+            sound_figures=[name for name in figures if name.startswith("sounds-")],
+            methods=[p for p in (*methods_text(comparison, versions), *people_methods(comparison)) if p],
             versions=versions,
             provenance=_provenance(comparison, given),
         ),

@@ -1,0 +1,208 @@
+"""The report's sections on listeners side by side, on people and on the sounds of words: figures, tables, notes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from whisperprobe.comparison.listeners import describe_measure
+from whisperprobe.comparison.people_summary import people_sentences, sound_sentences
+from whisperprobe.comparison.result import Comparison, model_name
+from whisperprobe.report import people_figures as draw
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+__all__ = ["figures_of_people", "listener_rows", "people_context", "people_methods", "sounds_context"]
+
+_Drawn = tuple[str, "go.Figure", str, str, int]
+_MEASURES_SHOWN = 4  # per model, beside accuracy
+
+
+def first_models(comparison: Comparison) -> list[str]:
+    """The first model of every listener: the unadapted one, for Whisper."""
+    first: dict[str, str] = {}
+    for model in comparison.models:
+        first.setdefault(comparison.listener(model), model)
+    return list(first.values())
+
+
+def figures_of_people(comparison: Comparison, order: Sequence[str]) -> Iterator[_Drawn]:
+    """Name, figure, caption, description and least width of each figure, in the order of the page."""
+    people, sounds = comparison.people, comparison.sounds
+    if people is not None:
+        found = " ".join(people_sentences(comparison))
+        caption = (
+            "People's mean responses to each word by the measure of each listener that says most about them, a point "
+            "a word. The ceiling is what a perfect measure would correlate."
+        )
+        yield "people-responses", draw.response_chart(people, order), caption, f"Responses by measure. {found}", 640
+        beyond = f" on {', '.join(people.baseline)}" if people.baseline else " without a baseline"
+        caption = (
+            "Measures of the listeners against people's responses, those that add most, with 95 % intervals. Left: "
+            "correlation; dashed lines are the ceiling. Right: what the measure adds to a regression"
+            f"{beyond}; above 0 it is worth its parameter."
+        )
+        yield "people-gain", draw.gain_chart(people, order), caption, f"Correlations and gains. {found}", 760
+    if sounds is not None:
+        for number, model in enumerate(first_models(comparison)):
+            who = model_name(model, order)
+            if (sounds.effects["model"] == model).any():
+                caption = (
+                    "What the sounds of a word have to do with the effect of a condition on how it was heard "
+                    f"({who}): each point is a regression of its own, beside the number of phonemes, with its 95 % "
+                    "interval."
+                )
+                alt = f"Effects by phonological make-up. {' '.join(sound_sentences(comparison))}"
+                yield f"sounds-effects-{number}", draw.make_up_chart(sounds, model, order), caption, alt, 640
+        model = first_models(comparison)[0]
+        for number, condition in enumerate(order):
+            part = sounds.confusions
+            part = part[(part["model"] == model) & (part["condition"] == condition)]
+            if part.empty:
+                continue
+            caption = (
+                f"Consonants that were taken for others or left out under {condition} ({model_name(model, order)}), "
+                "in per cent of those spoken. On the diagonal, in grey: heard right."
+            )
+            alt = f"Confusions of consonants under {condition}; the same numbers are in sounds/confusions.csv."
+            yield f"sounds-confusions-{number}", draw.confusion_chart(sounds, model, condition), caption, alt, 620
+
+
+def people_context(comparison: Comparison, order: Sequence[str]) -> dict[str, Any] | None:
+    """What the section on people shows beside its figures; None where there are no responses."""
+    people = comparison.people
+    if people is None:
+        return None
+    ordered = people.measures.sort_values(["listener", "delta_aic"], ascending=[False, False], kind="stable")
+    rows = [
+        {
+            "listener": row["listener"],
+            "who": model_name(row["model"], order),
+            "condition": row["condition"],
+            "measure": describe_measure(row["measure"]),
+            "n": f"{row['n']:,}",
+            "pearson": _interval(row, "pearson", 2),
+            "spearman": _interval(row, "spearman", 2),
+            "partial": _interval(row, "partial_r", 2, "partial"),
+            "gain": _interval(row, "delta_aic", 1),
+            "likelihood": f"{row['delta_log_likelihood']:.1f}",
+            "p": _p(row["p"]),
+            "holm": _p(row["p_holm"]),
+        }
+        for row in ordered.to_dict("records")
+    ]
+    return {"sentences": people_sentences(comparison), "notes": list(people.notes), "rows": rows}
+
+
+def sounds_context(comparison: Comparison, order: Sequence[str]) -> dict[str, Any] | None:
+    """What the section on sounds shows beside its figures; None where there are no pronunciations."""
+    sounds = comparison.sounds
+    if sounds is None:
+        return None
+    rows = [
+        {
+            "who": model_name(row["model"], order),
+            "condition": row["condition"],
+            "manner": "all consonants" if row["manner"] == "all" else f"{row['manner']}s",
+            "n": f"{row['n']:,}",
+            **{
+                name: f"{100 * row[name]:.1f}"
+                for name in ("right", "left_out", "voicing", "place", "manner_wrong", "only_voicing", "only_place")
+            },
+        }
+        for row in sounds.classes.to_dict("records")
+        if row["model"] in first_models(comparison)
+    ]
+    coverage = sounds.coverage.sum(numeric_only=True)
+    notes = [
+        f"Pronunciations: {sounds.source}. {len(sounds.make_up):,} of {len(sounds.make_up) + len(sounds.unknown):,} "
+        f"words have one. Of {int(coverage['n_clips']):,} answers, {int(coverage['n_used']):,} were aligned; left "
+        f"out were {int(coverage['n_word_unknown']):,} to words without a pronunciation, "
+        f"{int(coverage['n_answer_unknown']):,} without one themselves, and {int(coverage['n_empty']):,} empty ones."
+    ]
+    return {"sentences": sound_sentences(comparison), "notes": notes, "rows": rows}
+
+
+def listener_rows(comparison: Comparison, order: Sequence[str]) -> list[dict[str, Any]]:
+    """Every listener's own measures side by side, a value per condition; empty where Whisper alone listened."""
+    if set(comparison.clips["listener"]) == {"whisper"}:
+        return []
+    rows = []
+    for model in comparison.models:
+        for measure in comparison.measures_of(model)[: 1 + _MEASURES_SHOWN]:
+            cells = comparison.by_cell(measure)
+            rows.append(
+                {
+                    "listener": comparison.listener(model),
+                    "who": model_name(model, order),
+                    "measure": describe_measure(measure),
+                    "values": [_mean(cells.get((model, c)), 100 if measure == "correct" else 1) for c in order],
+                }
+            )
+    return rows
+
+
+def _mean(row: Mapping[str, Any] | None, scale: float) -> str:
+    if row is None or not math.isfinite(row["mean"]):
+        return "–"
+    mean, low, high = (_three_digits(scale * row[name]) for name in ("mean", "low", "high"))
+    unit = "\u00a0%" if scale == 100 else ""
+    return f"{mean}{unit}" + (f" ({low} to {high})" if row["low"] < row["high"] else "")
+
+
+def _three_digits(value: float) -> str:
+    """A number with three digits and its closing zeros.
+
+    Examples
+    --------
+    >>> _three_digits(0.5), _three_digits(-2.9), _three_digits(100.0), _three_digits(0.0)
+    ('0.500', '−2.90', '100', '0.000')
+    """
+    size = abs(value)
+    digits = 0 if size >= 99.95 else 1 if size >= 9.995 else 2 if size >= 0.9995 else 3
+    return f"{value:.{digits}f}".replace("-", "−")
+
+
+def people_methods(comparison: Comparison) -> list[str]:
+    """Paragraphs for a methods section on people and on sounds."""
+    people, sounds = comparison.people, comparison.sounds
+    paragraphs = []
+    if people is not None:
+        centred = " Each subject's mean was taken off before averaging." if people.trials is not None else ""
+        split = ""
+        if people.reliability is not None:
+            split = (
+                f" Reliability: every word's responses were split into random halves {people.reliability.splits:,} "
+                f"times (seed {comparison.seed}), the mean correlation of the halves stepped up by the Spearman-Brown "
+                "formula; the ceiling of a correlation is its square root."
+            )
+        base = ", ".join(people.baseline) or "none (intercept only)"
+        paragraphs.append(
+            f"Responses of people ({people.about['what']}) were joined by word and averaged.{centred} A measure's "
+            "value for a word is its mean over recordings and seeds; all rows are about the same words. Intervals "
+            "of Pearson's r are Fisher's, those of Spearman's ρ have the standard error of Bonett and Wright (2000, "
+            "Psychometrika 65, 23–28). Gains compare ordinary least squares with and without the measure over the "
+            f"baseline ({base}); p is that of F, the interval of ΔAIC that of the partial correlation, and p was "
+            f"corrected for {len(people.measures)} tests by Holm's method.{split}"
+        )
+    if sounds is not None:
+        paragraphs.append(
+            f"Pronunciations are from {sounds.source}. Effects by make-up are slopes of ordinary least squares over "
+            "words, with standard errors that allow for unequal variances (HC3), corrected by Holm's method within "
+            "each effect. For confusions, the phonemes of the spoken and of the answered word were aligned at the "
+            "least cost: 1 for a sound left out or put in, 0.3 for another voicing, 0.4 for another place and 0.5 "
+            "for another manner of a consonant; vowels and consonants are never aligned with each other. "
+            "High-frequency sounds are sibilants, F and TH; low-frequency sounds are nasals, W, L and back vowels."
+        )
+    return paragraphs
+
+
+def _interval(row: Mapping[Hashable, Any], name: str, digits: int, ends: str = "") -> str:
+    low, high = (row[f"{ends or name}_{end}"] for end in ("low", "high"))
+    return f"{row[name]:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})".replace("-", "−")
+
+
+def _p(value: float) -> str:
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
