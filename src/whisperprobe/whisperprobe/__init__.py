@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from whisperprobe.alignment.corpus import align_corpus
     from whisperprobe.alignment.ctc import CTCAligner
     from whisperprobe.alignment.heads import AlignmentHeads, choose_alignment_heads, save_alignment_heads
+    from whisperprobe.alignment.shift import measure_shift
     from whisperprobe.alignment.table import load_alignment
     from whisperprobe.alignment.whisper_dtw import WhisperAligner
     from whisperprobe.alignment.words import cut_words
@@ -57,6 +58,7 @@ __all__ = [
     "load_comparison",
     "load_probes",
     "log_mel",
+    "measure_shift",
     "open_log_mel",
     "plan",
     "plot_training",
@@ -76,6 +78,7 @@ __getattr__, __dir__ = lazy_names(
         "alignment.corpus": ["align_corpus"],
         "alignment.ctc": ["CTCAligner"],
         "alignment.heads": ["AlignmentHeads", "choose_alignment_heads", "save_alignment_heads"],
+        "alignment.shift": ["measure_shift"],
         "alignment.table": ["load_alignment"],
         "alignment.whisper_dtw": ["WhisperAligner"],
         "alignment.words": ["cut_words"],
