@@ -156,11 +156,12 @@ class BlockLearner:
 
 def _errors_numpy(rule: DeltaRule, C: np.ndarray, S: np.ndarray, W: np.ndarray) -> np.ndarray:
     """Return H E of a block, in the weights' precision."""
-    from scipy.linalg import solve_triangular
+    from scipy.linalg import blas, solve_triangular
 
     # The products over tens of thousands of cues run in the cues' precision; the small system that couples the events,
     # in which rounding would add up from event to event, is solved in float64: it costs next to nothing.
-    K = (C @ C.T).astype(np.float64)
+    inner = blas.ssyrk if W.dtype == np.float32 else blas.dsyrk
+    K = inner(1.0, C.T, trans=1, lower=1).astype(np.float64)  # the lower triangle of C Cᵀ, in half the time
     h = rule.steps(np.diagonal(K))
     R = np.asarray(S, dtype=np.float64) - C @ W
     E = solve_triangular(K * h, R, lower=True, unit_diagonal=True, overwrite_b=True, check_finite=False)
