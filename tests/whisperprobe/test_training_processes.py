@@ -108,22 +108,13 @@ def test_torchrun_trains_and_a_signal_to_it_leaves_a_checkpoint(
     tone_words: Path, tone_listener: FinetuneResult, tmp_path: Path
 ) -> None:
     words = [
-        "--global-batch",
-        "12",
-        "--learning-rate",
-        "1e-3",
-        "--save-every",
-        "100",
-        "--device",
-        "cpu",
-        "--no-evaluate",
-    ]
-    command = [
-        sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "0",
-        "-m", "whisperprobe", "finetune", str(tone_words), "--model", str(tone_listener.path), "--out", str(tmp_path / "m"),
-        *words,
+        "-m", "whisperprobe", "finetune", str(tone_words), "--model", str(tone_listener.path), "--global-batch", "12",
+        "--learning-rate", "1e-3", "--save-every", "100", "--device", "cpu", "--no-evaluate", "--out",
     ]  # fmt: skip
-    endless = subprocess.Popen([*command, "--max-steps", "100000"], env=QUIET, stderr=subprocess.PIPE, text=True)
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "0", *words]
+    endless = subprocess.Popen(
+        [*command, str(tmp_path / "m"), "--max-steps", "100000"], env=QUIET, stderr=subprocess.PIPE, text=True
+    )
     table = tmp_path / "m" / "training.csv"
     while not (table.is_file() and len(table.read_text().splitlines()) > 3):
         assert endless.poll() is None, endless.stderr and endless.stderr.read()
@@ -134,7 +125,7 @@ def test_torchrun_trains_and_a_signal_to_it_leaves_a_checkpoint(
     checkpoints = list((tmp_path / "m" / "checkpoints").iterdir())
     assert [(c / "complete.json").is_file() for c in checkpoints] == [True]
     done = subprocess.run(
-        [*command, "--max-steps", "4", "--out", str(tmp_path / "n")], env=QUIET, capture_output=True, text=True
+        [*command, str(tmp_path / "n"), "--max-steps", "4"], env=QUIET, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("model:") == 1

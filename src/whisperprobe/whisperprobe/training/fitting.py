@@ -108,7 +108,7 @@ def fit(run: Run, listener: Listener) -> dict[str, Any]:
     evaluation = Evaluation(
         run.folder.path, language=options["language"], task=options["task"], device=arguments.device,
         batch_size=max(plan.batch_size, _LEAST_SCORED), autocast=torch.bfloat16 if run.precision == "bf16" else None,
-        workers=workers,
+        workers=workers, processes=run.processes,
     )  # fmt: skip
     clock = _Clock()
 
@@ -135,6 +135,7 @@ def fit(run: Run, listener: Listener) -> dict[str, Any]:
         check_stop()
         raise StoppedError("stopped on request to another process; start the same command again to go on.")
     steps = trainer.state.global_step
+    splits["train"]["failures"] = _added(run.processes.gather(dict(dataset.failures)))
     results = {
         "steps": steps, "seconds": seconds,
         "clips_per_second": (steps - (0 if found is None else step_of(found))) * plan.global_batch / max(seconds, 1e-9),
@@ -279,6 +280,11 @@ def _chosen(run: Run, trainer: SpeechTrainer, steps: int) -> dict[str, Any]:
         "step": step, "kept": run.folder.options["keep"], "evaluation": scores,
         "best": {"metric": metric, "step": int(best["step"]), "value": best[metric]},
     }  # fmt: skip
+
+
+def _added(counts: list[dict[str, int]]) -> dict[str, int]:
+    """Counts of all processes, added up."""
+    return {name: sum(one.get(name, 0) for one in counts) for name in sorted({n for one in counts for n in one})}
 
 
 def _load(run: Run, trainer: SpeechTrainer, step: int) -> None:
