@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from audiogram.corpus import is_complete, read_manifest, stage_parts
 from audiogram.corpus.selection import draw
 from audiogram.errors import InputError
-from whisperprobe.arrays import PartedArray, map_safetensors
+from whisperprobe.arrays import PartedArray
 from whisperprobe.corpora.log_mel_corpus import COLUMNS, STAGE
+from whisperprobe.corpora.parted_rows import read_split
 from whisperprobe.features import WindowSpec
 
 if TYPE_CHECKING:
@@ -92,19 +92,10 @@ class LogMels:
         if split not in self.splits:
             raise InputError(f"the log-mels have no split {split!r}; they have {', '.join(self.splits)}.")
         if split not in self._tables:
-            tables, arrays, first = [], [], 0
-            for part in stage_parts(self.root):
-                path = part.table(self.root, "clips")
-                if part.split == split and path.is_file():
-                    table = pq.read_table(path, columns=COLUMNS.names)
-                    rows = pa.array(table["vector_row"].to_numpy() + first)
-                    tables.append(table.set_column(table.schema.get_field_index("vector_row"), "vector_row", rows))
-                    arrays.append(map_safetensors(part.vectors(self.root))["log_mel"])
-                    first += len(arrays[-1])
-            whole = pa.concat_tables(tables) if tables else COLUMNS.empty_table()
+            whole, frames = read_split(self.root, split, "log_mel", COLUMNS, COLUMNS.names)
             if self._sample is not None:
                 whole = whole.take(draw(whole["id"].to_pylist(), self._sample[0], self._sample[1], "sample"))
-            self._tables[split], self._frames[split] = whole, PartedArray(arrays)
+            self._tables[split], self._frames[split] = whole, frames
         return self._tables[split]
 
     def count(self, split: str) -> int:

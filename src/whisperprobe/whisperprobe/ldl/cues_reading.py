@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from audiogram.corpus import is_complete, read_manifest, stage_parts
+from audiogram.corpus import is_complete, read_manifest
 from audiogram.errors import InputError
-from whisperprobe.arrays import PartedArray, map_safetensors
+from whisperprobe.arrays import PartedArray
+from whisperprobe.corpora.parted_rows import read_split
 from whisperprobe.ldl.cues_matrix import CueShape
 
 __all__ = ["COLUMNS", "STAGE", "VECTORS", "CueRows", "StoredCues", "open_cues"]
@@ -95,17 +95,7 @@ class StoredCues:
         if split not in self.splits:
             raise InputError(f"the cues have no split {split!r}; they have {', '.join(self.splits)}.")
         if split not in self._tables:
-            tables, arrays, first = [], [], 0
-            for part in stage_parts(self.root):
-                path = part.table(self.root, "clips")
-                if part.split == split and path.is_file():
-                    table = pq.read_table(path)
-                    rows = pa.array(table["vector_row"].to_numpy() + first)
-                    tables.append(table.set_column(table.schema.get_field_index("vector_row"), "vector_row", rows))
-                    arrays.append(map_safetensors(part.vectors(self.root))[VECTORS])
-                    first += len(arrays[-1])
-            self._tables[split] = pa.concat_tables(tables) if tables else COLUMNS.empty_table()
-            self._units[split] = PartedArray(arrays)
+            self._tables[split], self._units[split] = read_split(self.root, split, VECTORS, COLUMNS)
         return self._tables[split]
 
     def fit(self, split: str, rows: Sequence[int] | np.ndarray | None = None) -> CueShape:
