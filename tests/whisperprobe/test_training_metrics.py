@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import logging
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +18,11 @@ from whisperprobe.features import log_mel
 from whisperprobe.labels import Labels, prompt_ids
 from whisperprobe.probing.trimming import trimmed_states
 from whisperprobe.probing.windowing import PADDED, Windowing
-from whisperprobe.training import evaluating
 from whisperprobe.training.data import Speech, SpeechDataset
 from whisperprobe.training.evaluating import Evaluation
 from whisperprobe.training.metrics import evaluate_listener, text_scores
 from whisperprobe.training.model_folder import Listener, new_listener
+from whisperprobe.training.processes import Processes
 from whisperprobe.training.tokenizer import train_tokenizer
 
 RATE = 16_000
@@ -172,30 +172,28 @@ def test_the_first_hypotheses_are_kept_and_told(
     assert "step 40, clip0: said 'sick', wrote" in caplog.messages[0]
 
 
-def test_processes_that_share_the_work_find_what_one_finds(
-    listener: Listener, dataset: SpeechDataset, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    evaluation = Evaluation(batch_size=2)
-    alone = evaluation.run(listener, dataset)
-    shares: list[Any] = []
-    for rank in range(3):  # each rank's share, as its own process would hand it to the others
-        with monkeypatch.context() as patch:
-            patch.setattr(evaluating, "_world", lambda: 3)
-            patch.setattr(evaluating, "_rank", lambda rank=rank: rank)
-            patch.setattr(
-                evaluating.dist,
-                "all_gather_object",
-                lambda out, mine: (shares.append(mine), out.__setitem__(slice(None), [mine] * 3)),
-            )
-            evaluation.hear(listener, dataset)
+@dataclass(frozen=True)
+class Told(Processes):
+    """One of several processes, with what the others are going to say."""
+
+    shares: Any = None
+
+    def gather(self, value: Any) -> list[Any]:
+        return [value] * self.count if self.shares is None else self.shares
+
+
+def test_processes_that_share_the_work_find_what_one_finds(listener: Listener, dataset: SpeechDataset) -> None:
+    alone = Evaluation(batch_size=2)
+    shares = []
+    for rank in range(3):
+        one = replace(alone, processes=Told(rank, 3))
+        shares.append((False, list({h.row: h for h in one.hear(listener, dataset)[1]}.values())))
     assert sorted(h.row for _, share in shares for h in share) == list(range(len(TEXTS)))
-    with monkeypatch.context() as patch:
-        patch.setattr(evaluating, "_world", lambda: 3)
-        patch.setattr(evaluating.dist, "all_gather_object", lambda out, mine: out.__setitem__(slice(None), shares))
-        assert evaluation.run(listener, dataset) == alone
-        shares[1] = (True, shares[1][1])
-        with pytest.raises(StoppedError, match="another process"):
-            evaluation.run(listener, dataset)
+    together = replace(alone, processes=Told(1, 3, shares))
+    assert together.run(listener, dataset) == alone.run(listener, dataset)
+    stopped = replace(alone, processes=Told(1, 3, [(False, []), (False, []), (True, [])]))
+    with pytest.raises(StoppedError, match="another process"):
+        stopped.run(listener, dataset)
 
 
 def test_asked_to_stop_it_writes_nothing(

@@ -369,9 +369,12 @@ def test_wrong_options_are_refused(tmp_path: Path, options: dict[str, Any], reas
         plot_training(write_run(tmp_path / "x"), **options)
 
 
-def test_a_folder_that_is_not_there_is_told(tmp_path: Path) -> None:
-    with pytest.raises(WorkError, match="cannot write"):
-        plot_training(write_run(tmp_path / "x"), out=tmp_path / "nowhere" / "x.png")
+def test_a_file_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "x")
+    plot_training(run, out=tmp_path / "figures" / "x.svg")
+    assert [p.name for p in (tmp_path / "figures").iterdir()] == ["x.svg"]
+    with pytest.raises(WorkError, match=r"x\.svg"):
+        plot_training(run, out=tmp_path / "figures" / "x.svg" / "y.svg")
 
 
 # The command

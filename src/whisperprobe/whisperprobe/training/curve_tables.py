@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import csv
+import io
 import os
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from audiogram.corpus.files import write_whole
 
 __all__ = [
     "EVALUATION", "EVALUATIONS", "EVALUATION_COLUMNS", "TENSORBOARD", "TRAINING", "TRAINING_COLUMNS", "StepTable",
@@ -44,10 +47,9 @@ class StepTable:
                     whole = None not in row and None not in row.values() and row["step"].isdigit()
                     if whole and int(row["step"]) <= step:
                         rows.append([row.get(name) or "" for name in self.columns])
-        temporary = self.file.with_name(f".{self.file.name}")
-        with temporary.open("w", newline="", encoding="utf-8") as stream:
-            csv.writer(stream, lineterminator="\n").writerows([list(self.columns), *rows])
-        os.replace(temporary, self.file)
+        whole = io.StringIO()
+        csv.writer(whole, lineterminator="\n").writerows([list(self.columns), *rows])
+        write_whole(self.file, whole.getvalue().encode())
         self.last = int(rows[-1][0]) if rows else 0
 
     def add(self, row: Mapping[str, Any], *, durably: bool = False) -> None:

@@ -6,18 +6,17 @@ import contextlib
 import csv
 import io
 import logging
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
-import torch.distributed as dist
 from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader
 
 from audiogram.console import check_stop, stop_requested
+from audiogram.corpus.files import write_whole
 from audiogram.errors import StoppedError
 from whisperprobe.labels import prompt_ids, same_text, text_normaliser
 from whisperprobe.probing.batches import end_id_of
@@ -25,6 +24,7 @@ from whisperprobe.probing.decode import Suppression, at_least_float32, encode, g
 from whisperprobe.training.curve_tables import EVALUATIONS
 from whisperprobe.training.data import SpeechDataset, collate, worker_init
 from whisperprobe.training.metrics import text_scores
+from whisperprobe.training.processes import Processes
 
 if TYPE_CHECKING:
     from whisperprobe.training.model_folder import Listener
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["Evaluation"]
 
 _log = logging.getLogger("whisperprobe")
+_ALONE = Processes()
 _COLUMNS = ("clip_id", "text", "hypothesis", "correct", "loss")
 
 
@@ -72,7 +73,9 @@ class Evaluation:
     shown : int, default 20
         How many hypotheses the table holds: those of the split's first clips.
     workers : int, default 0
-        Processes that read clips.
+        Processes that read clips, for each that scores.
+    processes : Processes
+        Those that share the work; by default this one alone.
     """
 
     folder: Path | None = None
@@ -83,9 +86,10 @@ class Evaluation:
     autocast: torch.dtype | None = None
     shown: int = 20
     workers: int = 0
+    processes: Processes = _ALONE
 
     def run(self, listener: Listener, dataset: SpeechDataset, step: int = 0) -> dict[str, float]:
-        """Score a model on a dataset. Under `torch.distributed` every process calls it and gets the same scores.
+        """Score a model on a dataset. All of `processes` call it and get the same scores.
 
         Parameters
         ----------
@@ -109,7 +113,7 @@ class Evaluation:
             When a signal asked any of the processes to stop; nothing is written then.
         """
         scores, heard = self.hear(listener, dataset)
-        if self.folder is not None and _rank() == 0:
+        if self.folder is not None and self.processes.is_first:
             self._show(self.folder, listener, dataset, heard[: self.shown], step)
         return scores
 
@@ -121,7 +125,7 @@ class Evaluation:
                 heard += self._hear(listener, dataset, share)
                 if stop_requested():
                     break
-        heard = _gathered(heard)
+        heard = self._gathered(heard)
         loss = sum(h.loss for h in heard) / max(sum(h.tokens for h in heard), 1)
         scores = text_scores(
             [dataset.speech.texts[h.row] for h in heard], [h.text for h in heard],
@@ -138,7 +142,7 @@ class Evaluation:
             (positions, rows[i : i + self.batch_size])
             for positions, rows in alike.items()
             for i in range(0, len(rows), self.batch_size)
-        ][_rank() :: _world()]
+        ][self.processes.rank :: self.processes.count]
         workers = self.workers if dataset.wants_workers else 0
         loader = DataLoader(
             dataset, batch_sampler=[[(0, row) for row in rows] for _, rows in dealt], collate_fn=collate,
@@ -174,6 +178,14 @@ class Evaluation:
         counts = (labels != -100).sum(1).tolist()
         return [_Heard(*values) for values in zip(share.rows, summed, counts, texts, strict=True)]
 
+    def _gathered(self, mine: list[_Heard]) -> list[_Heard]:
+        """What all processes heard, in the dataset's order; StoppedError in all of them where one is asked to stop."""
+        everyone = self.processes.gather((stop_requested(), mine))
+        if any(stopped for stopped, _ in everyone):
+            check_stop()
+            raise StoppedError("stopped on request to another process; start the same command again to go on.")
+        return sorted(h for _, share in everyone for h in share)
+
     def _precision(self) -> contextlib.AbstractContextManager[Any]:
         if self.autocast is None:
             return contextlib.nullcontext()
@@ -195,9 +207,7 @@ class Evaluation:
             _log.debug("step %d, %s: said %r, wrote %r", step, clip, text, h.text)
         file = folder / EVALUATIONS / f"step-{step}.csv"
         file.parent.mkdir(exist_ok=True)
-        temporary = file.with_name(f".{file.name}")
-        temporary.write_text(stream.getvalue(), encoding="utf-8", newline="")
-        os.replace(temporary, file)
+        write_whole(file, stream.getvalue().encode())
 
 
 @contextlib.contextmanager
@@ -209,24 +219,3 @@ def _evaluating(model: torch.nn.Module) -> Iterator[None]:
             yield
     finally:
         model.train(was_training)
-
-
-def _gathered(mine: list[_Heard]) -> list[_Heard]:
-    """What all processes heard, in the dataset's order; StoppedError in all of them where one was asked to stop."""
-    if _world() == 1:
-        check_stop()
-        return sorted(mine)
-    everyone: list[Any] = [None] * _world()
-    dist.all_gather_object(everyone, (stop_requested(), mine))
-    if any(stopped for stopped, _ in everyone):
-        check_stop()
-        raise StoppedError("stopped on request to another process; start the same command again to go on.")
-    return sorted(h for _, share in everyone for h in share)
-
-
-def _world() -> int:
-    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
-
-
-def _rank() -> int:
-    return dist.get_rank() if dist.is_available() and dist.is_initialized() else 0

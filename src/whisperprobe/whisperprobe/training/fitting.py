@@ -24,6 +24,7 @@ from whisperprobe.training.data import Labels, SpeechDataset, read_speech
 from whisperprobe.training.evaluating import Evaluation
 from whisperprobe.training.hearing import heard_by
 from whisperprobe.training.loop import Course, SpeechTrainer, epoch_order, training_arguments
+from whisperprobe.training.metrics import text_scores
 from whisperprobe.training.model_card import write_card
 from whisperprobe.training.model_folder import Listener, weights_digest
 from whisperprobe.training.selection import best_evaluation
@@ -89,12 +90,15 @@ def fit(run: Run, listener: Listener) -> dict[str, Any]:
     listener = _heard_as(listener, options)
     labels = _labels(listener, options)
     dataset, scored, splits = _data(run, listener, labels)
+    if scored is not None:
+        _check_metric(options, listener, scored)
     check_stop()
     course = _course(run, len(dataset), scored is not None)
     model: Any = listener.model
     use_cache = model.config.use_cache  # transformers' trainer switches it off and leaves it so
     around = _trained_part(run, model)
-    plan = _plan(run, listener, around, dataset)
+    with told_out_of_memory(run.plan):
+        plan = _plan(run, listener, around, dataset)
     workers = run.how["workers"]
     if workers is None:
         workers = min(4, max(usable_cores() // run.processes.count - 1, 0)) if dataset.wants_workers else 0
@@ -122,7 +126,8 @@ def fit(run: Run, listener: Listener) -> dict[str, Any]:
     curves = Curves(
         run.folder.path, clips_per_step=plan.global_batch, device=arguments.device, tensorboard=run.how["tensorboard"]
     )
-    trainer = SpeechTrainer(listener, around, arguments, dataset, order, course, run.processes, score, curves)
+    with told_out_of_memory(plan):
+        trainer = SpeechTrainer(listener, around, arguments, dataset, order, course, run.processes, score, curves)
     found = run.processes.first(lambda: last_checkpoint(run.folder.checkpoints))
     begun = time.monotonic()
     try:
@@ -208,6 +213,13 @@ def _data(
             augment=run.augmentation if learning else None, seed=options["seed"],
         )  # fmt: skip
     return read["train"], read.get("validation"), splits
+
+
+def _check_metric(options: Mapping[str, Any], listener: Listener, scored: SpeechDataset) -> None:
+    """Refuse, before anything is learnt, a metric that these texts will not give."""
+    texts = scored.speech.texts
+    perfect = text_scores(texts, texts, tokenizer=listener.tokenizer, language=options["language"])
+    best_evaluation([{"step": 0, "loss": 0.0, **perfect}], options["best_metric"])
 
 
 def _course(run: Run, clips: int, evaluate: bool) -> Course:

@@ -44,7 +44,8 @@ def _picture(folder: Path, results: Mapping[str, Any]) -> bool:
     if not file.is_file() or len(file.read_text(encoding="utf-8").splitlines()) < 3:
         return False
     from whisperprobe.training.curve_reading import read_runs
-    from whisperprobe.training.plots import draw_runs, write_figure
+    from whisperprobe.training.figure_files import write_figure
+    from whisperprobe.training.plots import draw_runs
 
     (run,) = read_runs([folder])
     best = results.get("best") or {}

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import io
 import math
-import os
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from audiogram.errors import InputError, WorkError, unknown_name
+from audiogram.errors import InputError, unknown_name
 from whisperprobe.report.palette import DASHES, SYMBOLS, condition_colours
-from whisperprobe.training.curve_reading import RunCurves, quiet_loggers, read_runs
+from whisperprobe.training.curve_reading import RunCurves, read_runs
+from whisperprobe.training.figure_files import FORMATS, size_in_inches, write_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["draw_runs", "plot_training", "smoothed", "write_figure"]
+__all__ = ["draw_runs", "plot_training", "smoothed"]
 
 _PANELS = {
     "loss": "Loss (nats per token)", "wer": "Word error rate (%)", "cer": "Character error rate (%)",
@@ -30,9 +28,7 @@ _PANELS = {
 _RATES = ("wer", "cer", "word_accuracy", "sentence_accuracy")
 _SCALED = ("loss", "grad_norm")  # what may lie on a logarithmic axis
 _SMOOTHED = ("loss", "grad_norm")
-_FORMATS = ("png", "pdf", "svg")
 _SCALES = ("log", "linear")
-_INCHES = {"in": 1.0, "cm": 1 / 2.54, "mm": 1 / 25.4}
 _INK, _SOFT, _GRID = "#1b2430", "#5d6875", "#e3e7ec"
 _LINES = {
     "solid": "-",
@@ -98,9 +94,9 @@ def plot_training(
         raise InputError(f"smooth is {smooth!r}; give the weight of the past, 0 (none) to below 1, e.g. 0.9.")
     if isinstance(dpi, bool) or not isinstance(dpi, int) or not 20 <= dpi <= 2400:
         raise InputError(f"dpi is {dpi!r}; give a whole number of pixels per inch, 20 to 2400.")
-    inches = None if size is None else _inches(size)
+    inches = None if size is None else size_in_inches(size)
     file = None if out is None else Path(out)
-    if file is not None and file.suffix[1:].lower() not in _FORMATS:
+    if file is not None and file.suffix[1:].lower() not in FORMATS:
         raise InputError(f"{file} ends in {file.suffix or 'nothing'}; name a file that ends in .png, .pdf or .svg.")
     figure = draw_runs(read_runs([runs] if isinstance(runs, str | Path) else runs), inches, float(smooth), scale)
     if file is not None:
@@ -286,42 +282,3 @@ def _legend(figure: Figure, runs: Sequence[RunCurves], colours: dict[str, str]) 
 
 def _marked(run: RunCurves) -> bool:
     return any(run.best_step in run.curves[m].steps for m in ("eval_loss", *_RATES) if m in run.curves)
-
-
-def _inches(size: str | tuple[float, float]) -> tuple[float, float]:
-    """Width and height in inches."""
-    wrong = InputError(
-        f"size is {size!r}; give width and height such as 180x120mm, 18x12cm or 7x5 (inches), 1 to 40 inches each."
-    )
-    if isinstance(size, str):
-        match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*[x×]\s*(\d+(?:\.\d+)?)\s*(in|cm|mm)?\s*", size.lower())
-        if match is None:
-            raise wrong
-        unit = _INCHES[match[3] or "in"]
-        sides = [float(match[1]) * unit, float(match[2]) * unit]
-    else:
-        try:
-            sides = [float(side) for side in size]
-        except (TypeError, ValueError):
-            raise wrong from None
-    if len(sides) != 2 or not all(1 <= side <= 40 for side in sides):
-        raise wrong
-    return sides[0], sides[1]
-
-
-def write_figure(figure: Figure, file: Path, dpi: int) -> None:
-    """Write the file whole or not at all; the same curves give the same bytes."""
-    import matplotlib as mpl
-
-    kind = file.suffix[1:].lower()
-    undated: dict[str, Any] = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}
-    stream = io.BytesIO()
-    settings: Any = {"pdf.fonttype": 42, "svg.hashsalt": "whisperprobe"}  # text stays text in a PDF
-    with mpl.rc_context(settings), quiet_loggers("fontTools"):
-        figure.savefig(stream, format=kind, dpi=dpi, metadata=undated.get(kind))
-    temporary = file.with_name(f".{file.name}")
-    try:
-        temporary.write_bytes(stream.getvalue())
-        os.replace(temporary, file)
-    except OSError as error:
-        raise WorkError(f"cannot write {file}: {error.strerror or error}.") from error
