@@ -94,6 +94,7 @@ def test_what_lies_below_half_a_16_bit_step_is_not_there() -> None:
     quiet = noise(4_000, scale=1.0)
     quiet *= np.float32(0.49 / 32_768 / np.abs(quiet).max())
     assert not ldl.cfbsf(quiet, RATE).any()
+    assert ldl.cue_matrix([quiet, 100 * quiet], RATE).silent.tolist() == [True, False]
     assert ldl.cfbsf(quiet, RATE, full_scale=2.0**23).any()
 
 

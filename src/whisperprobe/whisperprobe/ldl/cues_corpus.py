@@ -25,7 +25,7 @@ from whisperprobe.corpora.columns import beside
 from whisperprobe.devices import chosen_device
 from whisperprobe.ldl.chunks import shortest_cut
 from whisperprobe.ldl.cues_bands import SAMPLE_RATE
-from whisperprobe.ldl.cues_matrix import MEL_FRAMES, full_units, spec_of, units_of_all
+from whisperprobe.ldl.cues_matrix import MEL_FRAMES, full_units, is_silent, spec_of, units_of_all
 from whisperprobe.ldl.cues_reading import COLUMNS, STAGE, VECTORS, open_cues
 from whisperprobe.ldl.cues_summaries import BandSummaries
 
@@ -183,7 +183,7 @@ class _Work:
                 "units": len(one),
                 "all_units": full_units(self.kind, one, len(x)),
                 "short": self.kind == "cfbsf" and len(x) < shortest_cut(SAMPLE_RATE),
-                "silent": not x.any(),
+                "silent": is_silent(self.kind, one, x),
                 "lowest": float(one.min()),
                 "highest": float(one.max()),
                 "vector_row": first,

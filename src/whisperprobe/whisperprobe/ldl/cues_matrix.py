@@ -123,7 +123,7 @@ class CueMatrix:
     short : ndarray of bool, shape (events,)
         For `cfbsf`: too short to have a boundary (below 2,600 samples at 16 kHz), hence one chunk. Else false.
     silent : ndarray of bool, shape (events,)
-        Words whose samples are all 0; a row of zeros, from which nothing is learnt.
+        Words whose samples are all 0 (for `cfbsf`: below half a 16-bit step); zeros, from which nothing is learnt.
     """
 
     values: np.ndarray
@@ -209,7 +209,7 @@ def cue_matrix(
     ready = [clip.to(target) for clip in ready]
     units = units_of_all(ready, spec, keys)
     counts = np.array([full_units(kind, one, len(clip)) for one, clip in zip(units, ready, strict=True)])
-    silent = np.array([not bool(clip.any()) for clip in ready])
+    silent = np.array([is_silent(kind, one, clip) for one, clip in zip(units, ready, strict=True)])
     if shape is None:
         heard = [one for one, quiet in zip(units, silent, strict=True) if not quiet]
         low, high = min((float(u.min()) for u in heard), default=0.0), max((float(u.max()) for u in heard), default=0.0)
@@ -245,6 +245,11 @@ def units_of_all(
         np.ascontiguousarray(spectrum[:, : heard_frames(len(clip), _WINDOW)].T)
         for spectrum, clip in zip(spectra, cut, strict=True)
     ]
+
+
+def is_silent(kind: str, units: np.ndarray, clip: Any) -> bool:
+    """Whether a word has no sound, or none that its cues know of."""
+    return not bool((units if kind == "cfbsf" else clip).any())
 
 
 def full_units(kind: str, units: np.ndarray, samples: int) -> int:
