@@ -18,7 +18,7 @@ from transformers import TrainerControl, TrainerState
 
 from audiogram.errors import InputError
 from whisperprobe.report.figures import read_training, training_chart
-from whisperprobe.training.curve_tables import StepTable, cut_curves, remove_curves
+from whisperprobe.training.curve_tables import TRAINING_COLUMNS, StepTable, remove_curves
 from whisperprobe.training.curves import Curves, memory_bytes
 
 LOG_EVERY, EVALUATE_EVERY, SAVE_EVERY, STEPS = 3, 5, 4, 20
@@ -135,14 +135,28 @@ def test_killed_anywhere_and_started_again_each_step_is_there_once(
     )
 
 
+def test_an_evaluation_before_training_goes_on_is_kept(tmp_path: Path) -> None:
+    first = Training(tmp_path)
+    first.run(killed_at=6)
+    again = Training(tmp_path)
+    again.checkpoint = 4
+    state = TrainerState(global_step=4, is_world_process_zero=True)
+    again.curves.on_evaluate(None, state, TrainerControl(), metrics={"eval_loss": 0.5, "eval_wer": 0.25})
+    again.curves.on_evaluate(None, state, TrainerControl(), metrics={"eval_loss": 0.5, "eval_wer": 0.125})
+    again.run()
+    assert [row["step"] for row in table(tmp_path / "evaluation.csv")] == ["4", "5", "10", "15", "20"]
+    assert table(tmp_path / "evaluation.csv")[0]["wer"] == "0.125"  # the later of two at one step
+    assert {step for step, _ in told(tmp_path)["eval/wer"]} == {4, 5, 10, 15, 20}
+
+
 def test_a_line_that_was_cut_off_is_dropped(whole: Path, tmp_path: Path) -> None:
     text = (whole / "training.csv").read_text()
     lines = text.splitlines(keepends=True)
     for end in ("9,0.9,0.1", "9", ",,,,,,", "9,0.9,0.1,1e-4,2,3,4,5"):
         (tmp_path / "training.csv").write_text("".join(lines[:5]) + end)
-        cut_curves(tmp_path, 10)
+        StepTable(tmp_path / "training.csv", TRAINING_COLUMNS).cut(10)
         assert (tmp_path / "training.csv").read_text() == "".join(lines[:5])
-    cut_curves(tmp_path, 0)
+    StepTable(tmp_path / "training.csv", TRAINING_COLUMNS).cut(0)
     assert (tmp_path / "training.csv").read_text() == lines[0]
 
 

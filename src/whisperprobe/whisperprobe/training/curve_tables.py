@@ -14,7 +14,7 @@ from audiogram.corpus.files import write_whole
 
 __all__ = [
     "EVALUATION", "EVALUATIONS", "EVALUATION_COLUMNS", "TENSORBOARD", "TRAINING", "TRAINING_COLUMNS", "StepTable",
-    "cut_curves", "remove_curves",
+    "drop_hypotheses", "remove_curves",
 ]  # fmt: skip
 
 TRAINING, EVALUATION, EVALUATIONS, TENSORBOARD = "training.csv", "evaluation.csv", "evaluations", "tensorboard"
@@ -67,10 +67,8 @@ class StepTable:
                 os.fsync(stream.fileno())
 
 
-def cut_curves(folder: Path, step: int) -> None:
-    """Cut a run's tables back to a step: what was written behind the checkpoint that it goes on from is done again."""
-    StepTable(folder / TRAINING, TRAINING_COLUMNS).cut(step)
-    StepTable(folder / EVALUATION, EVALUATION_COLUMNS).cut(step)
+def drop_hypotheses(folder: Path, step: int) -> None:
+    """Remove the tables of hypotheses of later steps than one."""
     for file in (folder / EVALUATIONS).glob("step-*.csv"):
         if int(file.stem.removeprefix("step-")) > step:
             file.unlink()

@@ -19,7 +19,7 @@ from whisperprobe.training.curve_tables import (
     TRAINING,
     TRAINING_COLUMNS,
     StepTable,
-    cut_curves,
+    drop_hypotheses,
 )
 
 __all__ = ["Curves", "memory_bytes"]
@@ -69,13 +69,22 @@ class Curves(TrainerCallback):
         self.tensorboard = installed if tensorboard is None else tensorboard
         self.note = ""
         self._events: Any = None
+        self._begun = False
         self._step, self._since = 0, 0.0
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self._restart_clock(state)
-        if not state.is_world_process_zero:
+        if state.is_world_process_zero:
+            self._begin(state)
+
+    def _begin(self, state: Any) -> None:
+        if self._begun:
             return
-        cut_curves(self.folder, state.global_step)
+        self._begun = True
+        # what was written behind the checkpoint that the run goes on from is done again
+        self.training.cut(state.global_step)
+        self.evaluation.cut(state.global_step)
+        drop_hypotheses(self.folder, state.global_step)
         if self.tensorboard:
             from torch.utils.tensorboard import SummaryWriter
 
@@ -106,6 +115,7 @@ class Curves(TrainerCallback):
     def on_evaluate(self, args: Any, state: Any, control: Any, **given: Any) -> None:
         self._restart_clock(state)
         if state.is_world_process_zero:
+            self._begin(state)  # an evaluation that a stop had put off is made up for before training goes on
             row = {name.removeprefix("eval_"): value for name, value in given["metrics"].items()}
             row |= {"step": state.global_step, "epoch": state.epoch}
             self.evaluation.add(row, durably=control.should_save)
