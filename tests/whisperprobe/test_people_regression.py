@@ -12,10 +12,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from audiogram.errors import InputError
-from whisperprobe.comparison import Comparison
-from whisperprobe.comparison.people import compare_with_people
-from whisperprobe.comparison.people_data import people_from_trials
-from whisperprobe.comparison.people_simulation import ResponseModel, simulate_responses
+from whisperprobe.comparison.people_simulation import ResponseModel, simulate_responses, simulate_study
 from whisperprobe.comparison.regression import correlate, gain_over_baseline, holm
 from whisperprobe.comparison.reliability import spearman_brown, split_half
 
@@ -196,29 +193,9 @@ def test_stepping_up_and_down_again_is_nothing(r: float, factor: float) -> None:
 # Planted effects, through the comparison
 
 
-def planted(seed: int, effect: float, *, subjects: int = 30, n_words: int = 200) -> pd.Series:
-    """One study: a measure with an effect of its own, one without that goes with frequency; both over the baseline."""
-    rng = np.random.default_rng([seed, 1])
-    words = pd.DataFrame({"word": [f"w{i}" for i in range(n_words)], "frequency": rng.normal(size=n_words)})
-    words["true"] = rng.normal(size=n_words)
-    words["empty"] = 0.6 * words["frequency"] + 0.8 * rng.normal(size=n_words)
-    trials = simulate_responses(
-        words, {"frequency": -0.04, "true": effect}, subjects=subjects, seed=seed, model=ResponseModel(heard=0.5)
-    )
-    counted = trials[trials["ACC"] == "TRUE"]
-    people = people_from_trials(
-        pd.DataFrame({"word": counted["Item"], "subject": counted["Subject"], "response": np.log(counted["RT"])}),
-        {"frequency": dict(zip(words["word"], words["frequency"], strict=True))},
-    )
-    clips = pd.DataFrame(
-        {
-            "listener": "whisper", "model": "base", "condition": "normal", "seed": pd.array([None] * n_words, "Int64"),
-            "clip_id": words["word"], "word": words["word"], "correct": True, "true": words["true"],
-            "empty": words["empty"],
-        }
-    )  # fmt: skip
-    comparison = Comparison(clips, ("base",), ("normal",), measures={"whisper": ("true", "empty")})
-    found = compare_with_people(comparison, people, splits=5)
+def planted(seed: int, effect: float, *, subjects: int = 30, words: int = 200) -> pd.Series:
+    model = ResponseModel(heard=0.5)
+    found = simulate_study(seed, effect=effect, subjects=subjects, words=words, model=model)
     return found.measures.set_index("measure").stack()
 
 
@@ -235,7 +212,7 @@ def test_simulation_finds_the_planted_effect_and_not_the_empty_one() -> None:
 
 
 def test_an_empty_measure_that_goes_with_the_baseline_correlates_but_adds_nothing() -> None:
-    study = planted(1, 0.0, subjects=60, n_words=600)
+    study = planted(1, 0.0, subjects=60, words=600)
     assert study["empty", "pearson_p"] < 0.001
     assert study["empty", "p"] > 0.05
     assert study["empty", "delta_aic"] < study["empty", "delta_aic_high"]

@@ -169,6 +169,8 @@ def compare_with_people(
 def _means(comparison: Comparison, asked: Sequence[str]) -> pd.DataFrame:
     """Mean of every measure over each word's recordings and seeds: listener, model, condition, word, measure, value."""
     clips = comparison.clips[comparison.clips["word"].notna()]
+    if clips.empty:
+        raise InputError("no clip has a text, so there is no word to join with people's responses.")
     for name in asked:
         comparison.values(name)  # refuses what is unknown or text
     keys = clips["word"].map({word: join_key(word) for word in clips["word"].unique()})

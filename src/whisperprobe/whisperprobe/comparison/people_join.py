@@ -76,8 +76,6 @@ def join_words(words: Iterable[str], people: People) -> Join:
     few = len(matched) < _FEW * len(heard)
     join = Join(tuple(matched), tuple(missed), len(responded), _cause(missed, responded, people) if few else "")
     if not matched:
-        if not heard:
-            raise InputError("no clip has a text, so there is no word to join with people's responses.")
         raise InputError(
             f"no word is common: {join.describe()} People responded to {len(responded):,} words, e.g. "
             f"{', '.join(f'“{w}”' for w in _spread(sorted(responded))[:5])}. {join.why}"

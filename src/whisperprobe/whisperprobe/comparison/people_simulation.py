@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from audiogram.errors import InputError
 
-__all__ = ["ResponseModel", "simulate_responses"]
+if TYPE_CHECKING:
+    from whisperprobe.comparison.people import PeopleComparison
+
+__all__ = ["ResponseModel", "simulate_responses", "simulate_study"]
 
 
 @dataclass(frozen=True)
@@ -96,3 +100,58 @@ def simulate_responses(
             "ACC": np.where(wrong[subject, word], "FALSE", "TRUE"),
         }
     )
+
+
+def simulate_study(
+    seed: int, *, effect: float, subjects: int, words: int, model: ResponseModel | None = None, splits: int = 5
+) -> PeopleComparison:
+    """Make a study up and compare it with people, to see what such a study would find.
+
+    Words have a frequency, which is in the baseline (effect -0.04 for one standard deviation), and two measures: "true"
+    has the given effect on ln RT, "empty" has none but goes with frequency (r = 0.6), as useless measures often do.
+
+    Parameters
+    ----------
+    seed : int
+        Seed of the study.
+    effect : float
+        Change of ln RT for one standard deviation of "true"; 0.02 is 18 ms at 900 ms.
+    subjects, words : int
+        How many.
+    model : ResponseModel, optional
+        Variances, share of the words that each subject responds to, and share of errors.
+    splits : int, default 5
+        Random splits for the reliability.
+
+    Returns
+    -------
+    PeopleComparison
+        Rows "true" and "empty" in its `measures`.
+
+    Examples
+    --------
+    >>> found = simulate_study(1, effect=0.05, subjects=20, words=100)
+    >>> found.measures["measure"].tolist()
+    ['true', 'empty']
+    """
+    from whisperprobe.comparison.people import compare_with_people
+    from whisperprobe.comparison.people_data import people_from_trials
+    from whisperprobe.comparison.result import Comparison
+
+    rng = np.random.default_rng([seed, 1])
+    table = pd.DataFrame({"word": [f"w{i}" for i in range(words)], "frequency": rng.normal(size=words)})
+    table["true"] = rng.normal(size=words)
+    table["empty"] = 0.6 * table["frequency"] + 0.8 * rng.normal(size=words)
+    effects = {"frequency": -0.04, "true": effect}
+    trials = simulate_responses(table, effects, subjects=subjects, seed=seed, model=model)
+    counted = trials[trials["ACC"] == "TRUE"]
+    people = people_from_trials(
+        pd.DataFrame({"word": counted["Item"], "subject": counted["Subject"], "response": np.log(counted["RT"])}),
+        {"frequency": table.set_index("word")["frequency"]},
+    )
+    clips = table.assign(
+        listener="whisper", model="base", condition="normal", seed=pd.array([pd.NA] * words, dtype="Int64"),
+        clip_id=table["word"], correct=True,
+    )  # fmt: skip
+    comparison = Comparison(clips, ("base",), ("normal",), measures={"whisper": ("true", "empty")}, seed=seed)
+    return compare_with_people(comparison, people, measures=("true", "empty"), splits=splits)
