@@ -174,8 +174,9 @@ def test_evaluations_need_clips_and_a_metric_that_is_measured(
         finetune(tmp_path / "speech", tmp_path / "a", **options)
     done = finetune(tmp_path / "speech", tmp_path / "b", **{**options, "eval_every": None, "max_steps": 2})
     assert (done.evaluation, done.step, results(done.path)["kept"]) == ({}, 2, "last")
-    with pytest.raises(InputError, match="best_metric 'cer' was not measured"):
-        finetune(tone_words, tmp_path / "c", **{**options, "best_metric": "cer"})
+    with pytest.raises(InputError, match=r"best_metric 'sentence_accuracy' is not measured.*'word_accuracy'"):
+        finetune(tone_words, tmp_path / "c", **{**options, "best_metric": "sentence_accuracy"})
+    assert not (tmp_path / "c" / "checkpoints").exists()  # before the first step
     with pytest.raises(InputError, match="Did you mean 'wer'"):
         finetune(tone_words, tmp_path / "d", **{**options, "best_metric": "were"})
     with pytest.raises(InputError, match="patience needs evaluations"):

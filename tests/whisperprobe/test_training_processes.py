@@ -41,6 +41,7 @@ def found(tone_words: Path, tone_listener: FinetuneResult, tmp_path_factory: pyt
         "two": {"out": "two"},
         "stopped": {"out": "stopped", "fault": "SIGUSR1@3"},
         "again": {"out": "stopped"},
+        "left": {"out": "left", "fault": "SIGTERM@3"},
         "nan": {"out": "nan", "fault": "nan@4"},
         "uneven": {"out": "uneven", "processes": 2, "options": {**options, "global_batch": 9}},
     }
@@ -72,6 +73,16 @@ def test_a_signal_to_one_stops_both_and_they_go_on_together(found: dict[str, Any
     assert "SIGUSR1" in found["stopped"][1]["said"]
     assert found["again"] == found["two"]
     assert same_weights(found["folder"] / "stopped", found["folder"] / "two")
+
+
+def test_a_run_goes_on_with_another_number_of_processes(
+    found: dict[str, Any], tone_words: Path, tone_listener: FinetuneResult
+) -> None:
+    left, two = found["folder"] / "left", found["folder"] / "two"
+    assert (left / "checkpoints" / "checkpoint-3").is_dir()
+    assert finetune(tone_words, left, model=tone_listener.path, **{**OPTIONS, "batch_size": 6}).steps == 6
+    for one, other in zip(curve(left), curve(two), strict=True):
+        assert float(one["loss"]) == pytest.approx(float(other["loss"]), rel=1e-4)
 
 
 def test_a_nan_in_one_stops_both_and_names_its_clips(found: dict[str, Any]) -> None:
@@ -111,7 +122,7 @@ def test_torchrun_trains_and_a_signal_to_it_leaves_a_checkpoint(
         "-m", "whisperprobe", "finetune", str(tone_words), "--model", str(tone_listener.path), "--global-batch", "12",
         "--learning-rate", "1e-3", "--save-every", "100", "--device", "cpu", "--no-evaluate", "--out",
     ]  # fmt: skip
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "0", *words]
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", *words]
     endless = subprocess.Popen(
         [*command, str(tmp_path / "m"), "--max-steps", "100000"], env=QUIET, stderr=subprocess.PIPE, text=True
     )

@@ -41,7 +41,6 @@ def test_what_is_not_given_follows() -> None:
     assert BatchPlan.of(64, 8, 4).accumulation == 2  # large-v3 on four GPUs
     assert BatchPlan.of(16, 1).accumulation == 16  # the pilot
     assert BatchPlan.of(32, None, 4) == BatchPlan(32, 8, 4)
-    assert BatchPlan.of(None, 8, 2) == BatchPlan(16, 8, 2)
 
 
 @pytest.mark.parametrize(
@@ -146,7 +145,8 @@ def test_recipes_are_those_of_the_study_and_everything_can_be_overridden() -> No
     assert settings("pilot", given) == {**given, "max_steps": None, "scheduler": "linear"}
     assert settings("study", {"max_steps": 9})["epochs"] is None
     assert settings("pilot", {"batch_size": 4})["global_batch"] == 16
-    assert settings(None, {"batch_size": 4})["global_batch"] is None  # so many from every process
+    alone = settings(None, {"batch_size": 4})  # the step itself, however many processes share it
+    assert (alone["global_batch"], alone["batch_size"]) == (4, None)
     assert settings(None, {})["global_batch"] == 32
     with pytest.raises(InputError, match="Did you mean 'pilot'"):
         settings("pillot", {})
@@ -189,5 +189,5 @@ def test_the_best_of_some_evaluations() -> None:
         False,
     ]
     assert not is_exhausted([], "wer", 1)
-    with pytest.raises(InputError, match=r"best_metric 'cer' was not measured.*'loss', 'wer', 'word_accuracy'"):
+    with pytest.raises(InputError, match=r"best_metric 'cer' is not measured.*'loss', 'wer', 'word_accuracy'"):
         best_evaluation(found, "cer")

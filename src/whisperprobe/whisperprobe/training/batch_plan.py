@@ -29,13 +29,13 @@ class BatchPlan:
     processes: int = 1
 
     @classmethod
-    def of(cls, global_batch: int | None, batch_size: int | None, processes: int = 1) -> BatchPlan:
-        """Plan a step; what is not given follows from the rest.
+    def of(cls, global_batch: int, batch_size: int | None = None, processes: int = 1) -> BatchPlan:
+        """Plan a step.
 
         Parameters
         ----------
-        global_batch : int, optional
-            Clips of one step; default `batch_size` from every process.
+        global_batch : int
+            Clips of one step.
         batch_size : int, optional
             Clips that a device holds at once; default each process's share of the step.
         processes : int, default 1
@@ -51,10 +51,6 @@ class BatchPlan:
         >>> BatchPlan.of(64, 8, 4).accumulation
         2
         """
-        if global_batch is None:
-            if batch_size is None:
-                raise InputError("a step needs global_batch or batch_size.")
-            return cls(batch_size * processes, batch_size, processes)
         if global_batch % processes:
             below = global_batch - global_batch % processes
             fitting = " or ".join(str(n) for n in (below, below + processes) if n)

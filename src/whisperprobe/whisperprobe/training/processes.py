@@ -119,7 +119,7 @@ class Processes:
     @staticmethod
     def part() -> None:
         """Leave the others in order, at the end of the program."""
-        if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        if "WORLD_SIZE" in os.environ:
             from torch import distributed
 
             if distributed.is_initialized():

@@ -72,7 +72,7 @@ def settings(recipe: str | None, given: Mapping[str, Any]) -> dict[str, Any]:
     for layer in layers:
         if "epochs" in layer or "max_steps" in layer:  # one length replaces the other
             chosen |= {"epochs": None, "max_steps": None}
-        if "batch_size" in layer and "global_batch" not in layer and not recipe:
-            chosen["global_batch"] = None  # follows from the batch of each process
         chosen |= layer
+    if recipe is None and "batch_size" in said and "global_batch" not in said:  # alone it is the whole step
+        chosen |= {"global_batch": said["batch_size"], "batch_size": None}
     return chosen

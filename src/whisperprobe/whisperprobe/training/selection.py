@@ -50,7 +50,7 @@ def best_evaluation(evaluations: Sequence[Mapping[str, Any]], metric: str) -> Ma
     for scores in evaluations:
         if metric not in scores:
             known = sorted(name for name in scores if name != "step" and not name.startswith("n_"))
-            raise InputError(f"best_metric {metric!r} was not measured on the validation split; give one of {known}.")
+            raise InputError(f"best_metric {metric!r} is not measured on the validation split; give one of {known}.")
         if scores[metric] != scores[metric]:
             continue
         if best is None or _rank(metric, scores) < _rank(metric, best):

@@ -155,7 +155,7 @@ def finetune(
         Clips per step, over all processes. The loss of a step is the mean over all its tokens.
     batch_size : int, optional
         Clips that a device holds at once; gradients are accumulated until the step is full. Default: each process's
-        share of the step. Given without `global_batch` or a recipe, a step has so many clips of every process.
+        share of the step. Without `global_batch` or a recipe it is the step itself.
     auto_batch : bool, default False
         Try which batch fits into memory, from `batch_size` down.
     precision : {"auto", "float32", "bf16"}
@@ -238,7 +238,7 @@ def finetune(
     augmentation, adapters = Augmentation.of(augment), Lora.of(lora)
     hearing = None if condition is None else as_condition(condition)
     where = _device(device)
-    precision = chosen_precision(precision, where)
+    computed_in = chosen_precision(precision, where)
     processes = Processes.here(where)
     plan = BatchPlan.of(chosen["global_batch"], chosen["batch_size"], processes.count)
     reading = {"text_pattern": text_pattern, "text_map": text_map, "split": split}
@@ -285,7 +285,7 @@ def finetune(
                 "save_total_limit": save_total_limit, "gradient_checkpointing": gradient_checkpointing,
                 "auto_batch": auto_batch, "tensorboard": tensorboard,
             }  # fmt: skip
-            run = Run(folder, corpus, hearing, augmentation, adapters, plan, processes, where, precision, how)
+            run = Run(folder, corpus, hearing, augmentation, adapters, plan, processes, where, computed_in, how)
             done = fit(run, _listener(corpus, model, from_config, vocabulary_size, tokenizer, language, task, seed))
     return _result(folder.path, done)
 

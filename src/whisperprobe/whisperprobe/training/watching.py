@@ -52,9 +52,6 @@ class Manners(TrainerCallback):
             self.progress = Progress("training", state.max_steps, done=state.global_step, unit="steps")
             self.progress.__enter__()
 
-    def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        self.trainer.heard.clear()
-
     def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         # After the exchange of gradients: what is no number in one process is none in all of them.
         gradients = [p.grad for p in self.trainer.trained.parameters() if p.grad is not None]
@@ -77,6 +74,7 @@ class Manners(TrainerCallback):
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         trainer = self.trainer
+        trainer.heard.clear()
         state.epoch = trainer.order.epoch_at(state.global_step)
         if self.progress is not None:
             self.progress.advance(1, self.curves.note)
