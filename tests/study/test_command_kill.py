@@ -14,6 +14,7 @@ import pytest
 import soundfile
 
 import whisperprobe
+from whisperprobe import ldl
 
 ROOT = Path(__file__).parents[2]
 HARNESS = ROOT / "tests" / "audiogram" / "command_kill_harness.py"
@@ -27,6 +28,9 @@ STAGES = {
     "probe": f"whisperprobe probe {{speech}} --model {MODEL} --out {{out}}/p --splits train --top-k 5 {SMALL}",
     "logmel": f"whisperprobe logmel {{speech}} {{out}}/l --model {MODEL} {SMALL}",
     "extract": f"whisperprobe extract {{speech}} {{out}}/e {SMALL}",
+    "ldl train": "whisperprobe ldl train {speech} --semantics {vectors} --out {out}/f --epochs 3 --block 2 "
+    "--save-every 5 --held-out test --max-failures 0.9",
+    "ldl evaluate": f"whisperprobe ldl evaluate {{speech}} --model {{fit}} --out {{out}}/v --splits train,test {SMALL}",
     "import": f"whisperprobe commonvoice import {{release}} {{out}}/i {SMALL}",
     "import, archive": f"whisperprobe commonvoice import {{archive}} {{out}}/i {SMALL}",
 }
@@ -49,7 +53,11 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     spec.loader.exec_module(make)
     release = make.make_release(tmp_path_factory.mktemp("release"))
     archive = make.make_archive(release, release.parent / "release.tar.gz")
-    return {"speech": speech, "release": release, "archive": archive}
+    vectors = release.parent / "vectors.npz"
+    np.savez(vectors, words=np.array([f"w{number:02d}" for number in range(10)]), vectors=np.eye(10, 12))
+    fit = release.parent / "fit"
+    ldl.train_corpus(speech, fit, semantics=vectors, max_failures=0.9)
+    return {"speech": speech, "release": release, "archive": archive, "vectors": vectors, "fit": fit}
 
 
 def killed(stage: str, sources: dict[str, Path], base: Path, moments: int) -> dict[str, object]:

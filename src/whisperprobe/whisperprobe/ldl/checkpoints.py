@@ -12,7 +12,7 @@ import numpy as np
 
 from audiogram.corpus.files import fsync_folder
 from audiogram.errors import WorkError
-from whisperprobe.training.records import RunFolder, write_json
+from whisperprobe.training.records import LOCK, RunFolder, write_json
 
 __all__ = ["FitFolder"]
 
@@ -73,6 +73,14 @@ class FitFolder(RunFolder):
             return dict(load_file(found[-1] / _WEIGHTS)), dict(state)
         except (OSError, ValueError, SafetensorError) as error:
             raise WorkError(f"{found[-1]} is damaged ({error}). Remove it and start the same command again.") from error
+
+    def left_tidy(self) -> bool:
+        """Whether the fit is finished and nothing of its making is left; killed at the very end it leaves something."""
+        return self.finished() is not None and not self.checkpoints.exists() and not (self.path / LOCK).exists()
+
+    def tidy(self) -> None:
+        """Drop what a finished fit does not need any more."""
+        shutil.rmtree(self.checkpoints, ignore_errors=True)
 
     def _start_over(self) -> None:
         for name in ("results.json", "curve.csv"):

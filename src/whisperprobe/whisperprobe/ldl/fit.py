@@ -162,13 +162,14 @@ def train_corpus(
             **options.describe(),
         },
     )
-    if resume == "auto" and folder.finished() is not None:
+    if resume == "auto" and folder.left_tidy():
         return load_ldl_model(folder.path)
     with told_full_disk(folder.path), stop_on_signals(), folder.held():
         folder.claim(anew=resume == "never")
         if folder.results() is None:
             found = _train(folder, opened, options, space, asked_shape, workers)
             folder.finish({**found, "semantics_source": where})
+        folder.tidy()
     return load_ldl_model(folder.path)
 
 
