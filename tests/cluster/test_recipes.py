@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 from pathlib import Path
@@ -80,3 +81,24 @@ def test_mald_model_after_model(cluster: Cluster) -> None:
         run = whisperprobe.load_probes(cluster.results / "mald-hfloss" / name)
         assert run.manifest["options"]["condition"]["name"] == "hfloss"
         assert len(run.clips) == 2
+
+
+def test_finetune_with_two_processes_stops_when_asked_and_goes_on(cluster: Cluster) -> None:
+    shape = "d_model = 16\nencoder_layers = 1\ndecoder_layers = 1\nattention_heads = 2\nffn_dim = 32\n"
+    (cluster.home / "tiny.toml").write_text(shape + "window_seconds = 2\nmax_target_positions = 16\n")
+    out = cluster.results / "model"
+    asked = ("--gres=none", "--cpus-per-task=2", "--mem=2G", "finetune.sbatch", str(cluster.home / "speech"))
+    words = ("--out", str(out), "--from-config", str(cluster.home / "tiny.toml"), "--max-samples", "32")
+    length = ("--max-steps", "120", "--global-batch", "8", "--log-every", "1", "--no-evaluate", "--device", "cpu")
+    job = cluster.sbatch(*asked, *words, *length, PROCESSES="2", OMP_NUM_THREADS="1")
+    curve = out / "training.csv"
+    cluster.until(lambda: curve.exists() and curve.read_text().count("\n") > 3, "some steps")
+    subprocess.run(["scancel", "--batch", "--signal=USR1", str(job)], check=True)  # as before the time limit
+    assert cluster.wait(job) == "COMPLETED", cluster.logs()
+    log = cluster.logs()
+    assert "goes back to the queue" in log
+    assert "start 2" in log
+    results = json.loads((out / "results.json").read_text())
+    assert (results["processes"], results["steps"]) == (2, 120)
+    steps = [int(line.partition(",")[0]) for line in curve.read_text().splitlines()[1:]]
+    assert steps == list(range(1, 121))

@@ -91,10 +91,10 @@ def submit(
         _cancel(folder)
         return
     from whisperprobe.slurm import plan_jobs
+    from whisperprobe.slurm_estimates import machine_factors
     from whisperprobe.slurm_submitting import read_submitted, submit_jobs
     from whisperprobe.study_record import claim
     from whisperprobe.study_stages import check_splits
-    from whisperprobe.study_timings import machine_factors
 
     check_splits(planned.stages)
     before = {one.stage: one.shards for one in read_submitted(folder) if one.shards} if resume else {}

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from audiogram.corpus.layout import plan_parts
 from audiogram.errors import InputError, unknown_name
+from whisperprobe.slurm_estimates import Factors, StudyClips
 from whisperprobe.slurm_settings import ClusterSettings
-from whisperprobe.study_costs import Cost, Machine, Shape, expected_cost, model_shape
+from whisperprobe.study_costs import Cost, Machine, expected_cost
 from whisperprobe.study_plan import Plan, StagePlan
 from whisperprobe.study_progress import PARTED
-from whisperprobe.study_timings import Factors
 
 __all__ = ["Job", "plan_jobs"]
 
@@ -102,7 +99,7 @@ def plan_jobs(
     resources : mapping of str to str, optional
         ``{"probe.gres": "gpu:1", "mask.tasks": "8"}``: RECIPE.OPTION, instead of the recipe's and the settings'.
     factors : dict, optional
-        Of this machine; see `whisperprobe.study_timings.machine_factors`.
+        Of this machine; see `whisperprobe.slurm_estimates.machine_factors`.
     shards : mapping of str to int, optional
         How many tasks share the parts of a stage, where that is settled already.
 
@@ -117,7 +114,7 @@ def plan_jobs(
         A resource of no recipe, a number that is none.
     """
     given = _by_recipe(resources or {}, planned)
-    counted = _Counts(planned)
+    counted = StudyClips(planned)
     jobs = []
     for stage in planned.stages:
         asked = recipe_resources(settings.folder / f"{stage.kind}.sbatch")
@@ -125,12 +122,12 @@ def plan_jobs(
         tasks = _number(stage.kind, "tasks", asked.pop("tasks", None))
         at_once = _number(stage.kind, "at-once", asked.pop("at-once", None)) or _AT_ONCE
         machine = _machine(asked)
-        clips, parts = counted.clips(stage), counted.parts(stage)
+        clips = counted.of(stage)
         cost = expected_cost(stage, clips, machine, counted.shape(stage))
         cost = cost.scaled(*(factors or {}).get((stage.kind, machine.gpus > 0), (1.0, 1.0)))
-        number = _shards(stage, tasks, parts, machine, cost) if stage.kind in PARTED else 0
+        number = _shards(stage, tasks, clips.parts, machine, cost) if stage.kind in PARTED else 0
         number = (shards or {}).get(stage.name, number)
-        jobs.append(Job(stage, asked, parts, number, at_once, clips, cost))
+        jobs.append(Job(stage, asked, clips.parts if number else 0, number, at_once, clips.count, cost))
     return tuple(jobs)
 
 
@@ -145,61 +142,6 @@ def recipe_resources(recipe: Path) -> dict[str, str]:
         for name, value in found.items()
         if name not in ("job-name", "array", "output", "open-mode", "signal")
     }
-
-
-class _Counts:
-    """Clips and parts of every stage, from the corpora that are there: a masked one has those of its source."""
-
-    def __init__(self, planned: Plan) -> None:
-        self._planned = planned
-        self._masks = {out: stage for stage in planned.stages if stage.kind == "mask" for out in stage.outputs}
-        self._fits = {s.outputs[0]: s for s in planned.stages if s.kind == "finetune"}
-        self._opened: dict[str, dict[str, int]] = {}
-
-    def rows(self, stage: StagePlan) -> dict[str, int]:
-        """Clips of each split that the stage's corpus has."""
-        from whisperprobe.study_stages import opened_corpus
-
-        given = stage.options["corpus"]
-        mask = self._masks.get(given["source"])
-        corpus = {**mask.options["corpus"], **{k: v for k, v in given.items() if k != "source"}} if mask else given
-        key = json.dumps(corpus, sort_keys=True)
-        if key not in self._opened:
-            opened = opened_corpus(corpus)
-            self._opened[key] = {split: opened.count(split) for split in opened.splits}
-        chosen = stage.options.get("splits")
-        return {split: n for split, n in self._opened[key].items() if chosen is None or split in chosen}
-
-    def clips(self, stage: StagePlan) -> int:
-        if stage.kind in PARTED:
-            return sum(self.rows(stage).values())
-        if stage.kind == "finetune":
-            options, train = stage.options, self.rows(stage).get("train", 0)
-            if "max_steps" in options:
-                return int(options["max_steps"] * (options.get("global_batch") or options.get("batch_size") or 32))
-            return int(options.get("epochs", 3) * min(train, options.get("max_samples", train)))
-        if stage.kind == "compare":
-            return sum(self.clips(s) for s in self._planned.stages if s.kind == "probe")
-        return 1
-
-    def parts(self, stage: StagePlan) -> int:
-        if stage.kind not in PARTED:
-            return 0
-        return len(plan_parts(self.rows(stage), stage.options.get("rows_per_part", 256)))
-
-    def shape(self, stage: StagePlan) -> Shape | None:
-        """Size of the model: of one that is yet to be trained, that of the model it starts from."""
-        options: Mapping[str, Any] = stage.options
-        seen = set()
-        while options.get("model") in self._fits and options["model"] not in seen:
-            seen.add(options["model"])
-            options = self._fits[options["model"]].options
-        if stage.kind not in ("finetune", "probe"):
-            return None
-        config = options.get("from_config")
-        if config is not None and "vocabulary_size" in options:
-            config = {**config, "vocabulary_size": options["vocabulary_size"]}
-        return model_shape(options.get("model"), config)
 
 
 def _machine(resources: Mapping[str, str]) -> Machine:

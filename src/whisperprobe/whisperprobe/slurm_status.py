@@ -85,7 +85,7 @@ def describe_status(status: Sequence[StageStatus]) -> list[str]:
 
 def describe_jobs(jobs: Sequence[Job], planned: Plan, free: int | None = None) -> list[str]:
     """Return the plan as a table of jobs, with what each asks for and is expected to take."""
-    rows = [("job", "tasks", "parts", "clips", "asks for", "hours", "disk", "after")]
+    rows = [("job", "tasks", "parts", "clips", "asks for", "time", "disk", "after")]
     for job in jobs:
         array = f"{job.tasks} (%{job.at_once})" if job.shards else "1"
         asks = ", ".join(f"{name}={value}" for name, value in job.resources.items() if name in _SHOWN)
@@ -97,7 +97,7 @@ def describe_jobs(jobs: Sequence[Job], planned: Plan, free: int | None = None) -
                 str(job.parts or ""),
                 str(job.clips) if job.stage.kind in (*PARTED, "finetune") else "",
                 asks,
-                f"{job.task_seconds / 3600:.3g}",
+                duration(job.task_seconds),
                 size(job.cost.bytes),
                 after,
             )

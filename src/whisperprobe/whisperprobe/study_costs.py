@@ -17,14 +17,29 @@ from whisperprobe.study_plan import StagePlan
 
 __all__ = ["Cost", "Machine", "Shape", "expected_cost", "model_shape"]
 
-START = {"mask": 4.0, "finetune": 9.0, "probe": 9.0, "compare": 7.0, "report": 5.0}  # s: interpreter, imports, model
-MASK = 0.0037  # s of one core per clip of 5 s and condition (corpus.py: 11.1 ms for three)
+START = {"mask": 4.0, "finetune": 9.0, "probe": 9.0, "compare": 3.0, "report": 5.0}  # s: imports, the model
+MASK = 0.001, 0.00054  # s of one core per clip and condition, and per s of sound (corpus.py: 11.1 ms for 3 of 5 s)
 HANDLING = {"finetune": 0.003, "probe": 0.015}  # s per clip beside the model: sound in, tables out (probe.py)
 CPU = 8e10  # operations/s of a core (probe.py: encoder of whisper-tiny, 0.39 s for 3.7e10)
 GPU = 3e14  # operations/s of an H100: 30 % of its peak in bfloat16, an assumption
-CLIP = {"flac24": 115_000, "flac16": 75_000, "wav": 160_000, "wav32f": 320_000}  # bytes of 5 s at 16 kHz
-TOKENS = 6  # of a word as Whisper writes it, prompt left out
+SOUND = {"flac24": 23_000, "flac16": 15_000, "wav": 32_000, "wav32f": 64_000}  # bytes per s at 16 kHz
+PROBE = 30_000, 700  # bytes of a part's tables, and of a clip's rows, beside vectors (the demo's runs)
 POSITIONS = 50  # encoder positions per second
+
+
+@dataclass(frozen=True)
+class Clips:
+    """What a stage goes through: how many clips, in how many parts; `seconds` and `characters` of one on average."""
+
+    count: int
+    parts: int = 1
+    seconds: float = 5.0
+    characters: float = 40.0
+
+    @property
+    def tokens(self) -> float:
+        """Of one clip as Whisper writes it, end token included; the prompt left out."""
+        return self.characters / 4 + 1.5
 
 
 @dataclass(frozen=True)
@@ -57,14 +72,13 @@ class Shape:
             + self.width * (self.vocabulary + round(self.window * POSITIONS) + 448)
         )
 
-    @property
-    def operations(self) -> float:
-        """Of hearing one clip and reading one word: the encoder over the whole window, the decoder over its text."""
+    def operations(self, tokens: float) -> float:
+        """Of hearing one clip and reading its text: the encoder over the whole window, the decoder token by token."""
         positions = self.window * POSITIONS
         layer = 4 * self.width**2 + 2 * self.width * self.feed_forward
         encoder = self.encoder_layers * (2 * layer * positions + 4 * positions**2 * self.width)
         keys = 4 * self.width**2 * positions * self.decoder_layers
-        text = 2 * TOKENS * (self.decoder_layers * (layer + 2 * self.width**2) + self.width * self.vocabulary)
+        text = 2 * tokens * (self.decoder_layers * (layer + 2 * self.width**2) + self.width * self.vocabulary)
         return encoder + keys + text
 
 
@@ -108,15 +122,15 @@ def model_shape(model: str | None, config: Mapping[str, Any] | None = None) -> S
     return Shape(width, encoder, decoder, 4 * width, vocabulary)
 
 
-def expected_cost(stage: StagePlan, clips: int, machine: Machine, shape: Shape | None = None) -> Cost:
+def expected_cost(stage: StagePlan, clips: Clips, machine: Machine, shape: Shape | None = None) -> Cost:
     """Expect what a stage takes and writes, on the machine of the benchmarks.
 
     Parameters
     ----------
     stage : StagePlan
         The stage.
-    clips : int
-        Clips that it goes through; of a fine-tuning all that it hears, epoch after epoch.
+    clips : Clips
+        What it goes through; of a fine-tuning all that it hears, epoch after epoch.
     machine : Machine
         Of one task.
     shape : Shape, optional
@@ -126,19 +140,20 @@ def expected_cost(stage: StagePlan, clips: int, machine: Machine, shape: Shape |
     -------
     Cost
     """
-    options, start = stage.options, START[stage.kind]
+    options, start, n = stage.options, START[stage.kind], clips.count
     if stage.kind == "mask":
-        heard = len(options["conditions"])
-        sound = CLIP[options.get("format", "flac24")]
-        return Cost(clips * heard * MASK / machine.cores, start, clips * heard * sound)
+        heard, (each, per_second) = n * len(options["conditions"]), MASK
+        sound = SOUND[options.get("format", "flac24")] * clips.seconds
+        return Cost(heard * (each + per_second * clips.seconds) / machine.cores, start, heard * sound)
     if stage.kind == "compare":
-        return Cost(clips * 0.0005, start, 2e5 + clips * 300)
+        return Cost(n * 0.0005, start, 5e4 + n * 200)
     if stage.kind == "report":
         return Cost(0.0, start, 6e6)
     shape = shape or model_shape(options.get("model"), options.get("from_config"))
     speed = GPU * machine.gpus if machine.gpus else CPU * math.sqrt(machine.cores)
-    each = HANDLING[stage.kind] / max(machine.gpus, 1)
+    each, operations = HANDLING[stage.kind] / max(machine.gpus, 1), shape.operations(clips.tokens)
     if stage.kind == "finetune":  # backward takes twice as long as forward
-        return Cost(clips * (each + 3 * shape.operations / speed), start, 4.0 * shape.parameters + 5e6)
+        return Cost(n * (each + 3 * operations / speed), start, 4.0 * shape.parameters + 85 * shape.vocabulary)
     kept = 0 if options.get("vectors") == "none" else 4 * shape.width + 5 * min(options["top_k"], shape.vocabulary)
-    return Cost(clips * (each + shape.operations / speed), start, clips * (TOKENS * kept + 1500))
+    part, row = PROBE
+    return Cost(n * (each + operations / speed), start, clips.parts * part + n * (row + clips.tokens * kept))
