@@ -36,18 +36,12 @@ def train_ctc(spoken: Sequence[Sentence], folder: Path, *, steps: int, seed: int
     model = Wav2Vec2ForCTC(config).train()
     optimiser = torch.optim.AdamW(model.parameters(), lr=2e-3, weight_decay=0.01, betas=(0.9, 0.98))
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, max_lr=2e-3, total_steps=steps, pct_start=0.1)
-    prior = torch.full((len(LETTERS),), 1 / len(LETTERS))
+    priors = Priors()
     for step, rows in zip(range(steps), batches(spoken, seed), strict=False):
         sound, mask, labels = tensors(rows)
         log_p = model(sound, attention_mask=mask).logits.log_softmax(-1)
         frames = model._get_feat_extract_output_lengths(mask.sum(1))
-        with torch.no_grad():
-            now = torch.cat([one[:n].exp() for one, n in zip(log_p, frames, strict=True)]).mean(0)
-            prior = PRIOR_MEMORY * prior + (1 - PRIOR_MEMORY) * now
-        loss = torch.nn.functional.ctc_loss(
-            (log_p - PRIOR_WEIGHT * prior.clamp_min(1e-6).log()).transpose(0, 1), torch.cat(labels), frames,
-            torch.tensor([len(one) for one in labels]), zero_infinity=True,
-        )  # fmt: skip
+        loss = priors.loss(log_p, frames, labels)
         optimiser.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -62,6 +56,22 @@ def train_ctc(spoken: Sequence[Sentence], folder: Path, *, steps: int, seed: int
     ).save_pretrained(folder)
     Wav2Vec2FeatureExtractor(do_normalize=True, return_attention_mask=True).save_pretrained(folder)
     return folder
+
+
+class Priors:
+    """How often each label is named, followed as training goes on, and the CTC loss that it is taken off in."""
+
+    def __init__(self) -> None:
+        self._prior = torch.full((len(LETTERS),), 1 / len(LETTERS))
+
+    def loss(self, log_p: torch.Tensor, frames: torch.Tensor, labels: Sequence[torch.Tensor]) -> torch.Tensor:
+        """CTC loss of log-probabilities (clips, frames, labels)."""
+        with torch.no_grad():
+            now = torch.cat([one[:n].exp() for one, n in zip(log_p, frames, strict=True)]).mean(0)
+            self._prior = PRIOR_MEMORY * self._prior + (1 - PRIOR_MEMORY) * now
+        less = (log_p - PRIOR_WEIGHT * self._prior.clamp_min(1e-6).log()).transpose(0, 1)
+        lengths = torch.tensor([len(one) for one in labels])
+        return torch.nn.functional.ctc_loss(less, torch.cat(list(labels)), frames, lengths, zero_infinity=True)
 
 
 def batches(spoken: Sequence[Sentence], seed: int) -> Iterator[list[Sentence]]:

@@ -236,3 +236,21 @@ def test_bad_clips_stay_single(tiny: tuple[Any, Any]) -> None:
     assert "The transcript says 'the cat', the model hears" in str(unlikely)
     with pytest.raises(InputError, match="median_width is 4"):
         WhisperAligner(*tiny, median_width=4)
+
+
+def test_a_model_that_hears_trimmed_windows_is_heard_so(tiny: tuple[Any, Any], tmp_path: Path) -> None:
+    model, tokenizer = tiny
+    model.save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    (tmp_path / "listening.json").write_text(json.dumps({"padding": "trimmed", "margin": 0.0}))
+    trimmed = WhisperAligner.from_pretrained(tmp_path, device="cpu", dtype="float64", batch_size=3)
+    assert trimmed.describe()["padding"] == "trimmed"
+    assert "padding" not in WhisperAligner(model, tokenizer).describe()
+    sounds, texts = [noise(s, i) for i, s in enumerate((0.5, 1.4, 0.4))], ["the cat", "noon", "a two"]
+    for x, (_, _, reading) in zip(sounds, trimmed.read(sounds, texts, [(1, 0)]), strict=True):
+        assert reading.weights.shape[-1] == len(x) // 320
+    whole = WhisperAligner(model, tokenizer).read(sounds, texts, [(1, 0)])
+    read = trimmed.read(sounds, texts, [(1, 0)])
+    assert not torch.allclose(read[0][2].weights, whole[0][2].weights)  # the rest of the window is heard no more
+    alone = trimmed.read(sounds[2:], texts[2:], [(1, 0)])[0][2]
+    assert torch.allclose(read[2][2].weights, alone.weights, atol=1e-6)

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from audiogram.errors import InputError
+from whisperprobe.probing.decode import encode
 
 __all__ = ["SAMPLES_PER_POSITION", "Reading", "attention_matrix", "default_heads", "read_transcripts", "standardised"]
 
@@ -67,7 +68,13 @@ def check_heads(heads: Any, layers: int, per_layer: int) -> tuple[tuple[int, int
 
 
 def read_transcripts(
-    model: Any, features: torch.Tensor, samples: Sequence[int], tokens: Sequence[Sequence[int]], lead: int, heads: Heads
+    model: Any,
+    features: torch.Tensor,
+    samples: Sequence[int],
+    tokens: Sequence[Sequence[int]],
+    lead: int,
+    heads: Heads,
+    positions: int | None = None,
 ) -> list[Reading]:
     """Read transcripts in by one pass each over encoder and decoder, and note where the model looks.
 
@@ -85,6 +92,8 @@ def read_transcripts(
         Tokens of the prompt.
     heads : sequence of (layer, head)
         Whose attention.
+    positions : int, optional
+        The encoder's first positions, of a model that was trained on so much of its window; default all.
 
     Returns
     -------
@@ -96,12 +105,13 @@ def read_transcripts(
     end = tokens[0][-1]
     ids = torch.tensor([[*one, *[end] * (longest - len(one))] for one in tokens], device=weight.device)
     with torch.inference_mode(), _listening(model, heads) as looks:
-        output = model(input_features=features.to(weight.device, weight.dtype), decoder_input_ids=ids, use_cache=False)
+        states, _ = encode(model, features, positions)
+        output = model(encoder_outputs=(states,), decoder_input_ids=ids, use_cache=False)
         log_p = torch.log_softmax(output.logits.double(), dim=-1)
         found = []
         for row, (own, length) in enumerate(zip(tokens, samples, strict=True)):
-            positions = max(1, min(length // SAMPLES_PER_POSITION, looks[heads[0]].shape[-1]))
-            scores = torch.stack([looks[head][row, : len(own), :positions] for head in heads])
+            of_clip = max(1, min(length // SAMPLES_PER_POSITION, states.shape[1]))
+            scores = torch.stack([looks[head][row, : len(own), :of_clip] for head in heads])
             places = slice(lead - 1, len(own) - 2)  # a token is predicted where the one before it is read
             text = ids[row, lead : len(own) - 1]
             found.append(

@@ -25,6 +25,7 @@ from whisperprobe.alignment.time_warping import warp_path
 from whisperprobe.features import WindowSpec, log_mel
 from whisperprobe.labels import prompt_ids
 from whisperprobe.probing.batches import end_id_of
+from whisperprobe.probing.windowing import PADDED, Windowing
 
 __all__ = ["MEDIAN_WIDTH", "WhisperAligner", "token_words"]
 
@@ -53,6 +54,8 @@ class WhisperAligner:
         Clips whose words score less in the mean are refused: what is said there is not the transcript.
     batch_size : int, default 8
         Clips that are read together.
+    windowing : Windowing, default padded
+        How the model was trained to hear what is shorter than its window; `from_pretrained` knows it from its folder.
     source : dict, optional
         What identifies the model, for a manifest.
 
@@ -76,6 +79,7 @@ class WhisperAligner:
         median_width: int = MEDIAN_WIDTH,
         min_score: float = 0.0,
         batch_size: int = 8,
+        windowing: Windowing = PADDED,
         source: dict[str, Any] | None = None,
     ) -> None:
         if (
@@ -96,6 +100,7 @@ class WhisperAligner:
         self.max_seconds: float | None = self.window.seconds
         self.prompt = prompt_ids(tokenizer, model.generation_config, language=language, task=task)
         self.end_id = end_id_of(model.generation_config, tokenizer)
+        self.windowing = windowing
         self._source = dict(source or {})
 
     @classmethod
@@ -123,7 +128,8 @@ class WhisperAligner:
         **options
             As for the class.
         """
-        from whisperprobe.probing.loading import load_checkpoint
+        from whisperprobe.probing.loading import folder_of, load_checkpoint
+        from whisperprobe.training.model_folder import read_windowing
 
         loaded = load_checkpoint(path, device=device, dtype=dtype)
         source = {
@@ -133,6 +139,7 @@ class WhisperAligner:
             "dtype": str(loaded.model.dtype).removeprefix("torch."),
         }
         named = read_heads(heads) if isinstance(heads, str | Path) else heads
+        options.setdefault("windowing", read_windowing(folder_of(str(path))))
         return cls(loaded.model, loaded.tokenizer, heads=named, source=source, **options)
 
     def describe(self) -> dict[str, Any]:
@@ -144,6 +151,7 @@ class WhisperAligner:
             "median_width": self.median_width,
             "min_score": self.min_score,
             "heads": [list(pair) for pair in self.heads],
+            **({} if self.windowing.padding == "window" else self.windowing.describe()),
         }
 
     def __call__(
@@ -203,13 +211,19 @@ class WhisperAligner:
             else:
                 tokens[i] = [*self.prompt, *ids, self.end_id]
                 out.append((words, owner, None))
-        usable = list(tokens)
-        for start in range(0, len(usable), self.batch_size):
-            rows = usable[start : start + self.batch_size]
+        alike: dict[int | None, list[int]] = {}  # clips over which the encoder runs equally far
+        for i in tokens:
+            alike.setdefault(self.windowing.positions(len(waveforms[i]), self.window), []).append(i)
+        batches = [
+            (positions, own[start : start + self.batch_size])
+            for positions, own in alike.items()
+            for start in range(0, len(own), self.batch_size)
+        ]
+        for positions, rows in batches:
             sounds = [np.asarray(waveforms[i], dtype=np.float32) for i in rows]
             readings = read_transcripts(
                 self.model, log_mel(sounds, self.window), [len(x) for x in sounds], [tokens[i] for i in rows],
-                self.lead, heads,
+                self.lead, heads, positions,
             )  # fmt: skip
             for i, reading in zip(rows, readings, strict=True):
                 out[i] = (*out[i][:2], reading)
