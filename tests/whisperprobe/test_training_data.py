@@ -10,11 +10,14 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from transformers import WhisperConfig, WhisperForConditionalGeneration
+from transformers import GenerationConfig, WhisperConfig, WhisperForConditionalGeneration
+from transformers.models.whisper.modeling_whisper import shift_tokens_right
 
 import audiogram
 from audiogram.corpus import open_corpus
+from audiogram.errors import InputError
 from whisperprobe.features import WindowSpec, log_mel
+from whisperprobe.labels import prompt_ids
 from whisperprobe.training.augment import Augmentation
 from whisperprobe.training.data import EpochSampler, Labels, Speech, SpeechDataset, read_speech
 from whisperprobe.training.tokenizer import train_tokenizer
@@ -57,6 +60,25 @@ def test_labels_hold_prompt_text_and_end_and_no_start_token() -> None:
     assert PROMPT[0] not in ids
     spaced = Labels(TOKENIZER, PROMPT, 32, leading_space=True)("ship")
     assert TOKENIZER.decode(spaced, skip_special_tokens=True) == " ship"
+
+
+@pytest.mark.parametrize("multilingual", [True, False])
+def test_decoder_reads_the_prompt_once_and_learns_to_write_all_that_follows(multilingual: bool) -> None:
+    settings = GenerationConfig(
+        is_multilingual=multilingual, decoder_start_token_id=PROMPT[0], no_timestamps_token_id=PROMPT[-1]
+    )
+    prompt = prompt_ids(TOKENIZER, settings, language="en", task="transcribe")
+    assert prompt == list(PROMPT if multilingual else (PROMPT[0], PROMPT[-1]))
+    ids = Labels(TOKENIZER, tuple(prompt), 32)("ship")
+    read = shift_tokens_right(torch.tensor([ids]), TOKENIZER.pad_token_id, PROMPT[0])[0].tolist()
+    text = TOKENIZER.encode("ship", add_special_tokens=False)
+    assert read == [*prompt, *text]  # the start token once, the end token not read
+    assert ids == [*prompt[1:], *text, TOKENIZER.eos_token_id]
+
+
+def test_a_leading_space_is_recorded() -> None:
+    assert Labels(TOKENIZER, PROMPT, 32, leading_space=True).describe()["leading_space"] is True
+    assert LABELS.describe() != Labels(TOKENIZER, PROMPT, 32, leading_space=True).describe()
 
 
 def test_special_tokens_in_a_transcript_are_plain_characters() -> None:
@@ -190,6 +212,25 @@ def test_other_rates_are_resampled_once() -> None:
     assert list(found.lengths) == [8000]
     assert found.waveforms is not None
     assert len(found.waveforms[0]) == 8000
+
+
+def test_clips_that_cannot_be_learnt_are_counted_by_reason_and_refused_above_a_twentieth() -> None:
+    fine = [MemoryClip(f"f{i}", "ship", noise(4000, i)) for i in range(60)]
+    bad = [MemoryClip("empty", "  ", noise(4000)), MemoryClip("long", "ship", noise(20_000)),
+           MemoryClip("silent", "ship", np.zeros(4000, np.float32))]  # fmt: skip
+    found = read_speech(Memory([*bad, *fine]), "train", WINDOW, LABELS)
+    assert found.ids == [clip.id for clip in fine]
+    assert found.excluded == {"without text": 1, "longer than the model's window of 1 s": 1, "unreadable": 1}
+    assert list(found.rows) == list(range(3, 63))
+    worse = MemoryClip("wordy", "fishy chip " * 20, noise(4000))
+    with pytest.raises(InputError) as told:
+        read_speech(Memory([worse, *bad, *fine]), "train", WINDOW, LABELS)
+    for part in (
+        "4 of the 64 clips of split 'train'", "1 without text (the first: 'empty')",
+        "window of 1 s (the first: 'long')", "than the decoder's 32 positions (the first: 'wordy')",
+        "'silent': silent: every sample is 0",
+    ):  # fmt: skip
+        assert part in str(told.value)
 
 
 def test_a_corpus_too_large_for_memory_is_read_batch_by_batch(tmp_path: Path) -> None:

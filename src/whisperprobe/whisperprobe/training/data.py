@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -42,9 +43,12 @@ __all__ = [
 ]
 
 _AT_ONCE = 64  # clips whose log-mels are computed together when all are kept
+_NAMED = 10  # clips that a warning names; beyond, they are counted
 _ATTEMPTS = 20  # neighbours that are tried in place of a clip that cannot be read any more
 
 Batch = dict[str, Any]
+
+_log = logging.getLogger("whisperprobe")
 
 
 class SpeechDataset(Dataset[Any]):
@@ -117,11 +121,8 @@ class SpeechDataset(Dataset[Any]):
 
     @property
     def failures(self) -> dict[str, int]:
-        """How many clips turned out to be unusable while training, by reason; others were heard in their place."""
-        found: dict[str, int] = {}
-        for reason in self._failed.values():
-            found[reason] = found.get(reason, 0) + 1
-        return found
+        """How many clips turned out to be unreadable while training; others were heard in their place."""
+        return {"unreadable while training": len(self._failed)} if self._failed else {}
 
     def names(self, batch: Mapping[str, Any]) -> list[str]:
         """Return the ids of the clips of a batch."""
@@ -269,8 +270,11 @@ class SpeechDataset(Dataset[Any]):
         return sounds
 
     def _note(self, failed: Mapping[int, str]) -> None:
-        self._failed.update(failed)
-        if len(self._failed) > MOST_EXCLUDED * len(self):
+        for index, reason in failed.items():
+            if index not in self._failed and len(self._failed) < _NAMED:
+                _log.warning("clip %r is left out, another is heard instead: %s", self.speech.ids[index], reason)
+            self._failed[index] = reason
+        if failed and len(self._failed) > MOST_EXCLUDED * len(self):
             index, reason = next(iter(failed.items()))
             raise InputError(
                 f"{len(self._failed)} of the {len(self)} clips could not be read while training, more than "
