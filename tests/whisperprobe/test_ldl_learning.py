@@ -119,6 +119,18 @@ def test_rows_spread_over_devices_change_nothing(dtype, devices):
         assert deviation(W, expected) < TOLERANCE[dtype]
 
 
+def test_a_lower_precision_of_products_elsewhere_does_not_reach_learning():
+    C, S = (torch.from_numpy(x.astype(np.float32)) for x in matrices(200, 3000))
+    expected = sequential(C, S, "nlms", 0.1)
+    torch.set_float32_matmul_precision("medium")
+    try:
+        W = ldl.learn(C, S)
+        assert torch.get_float32_matmul_precision() == "medium"
+    finally:
+        torch.set_float32_matmul_precision("highest")
+    assert deviation(W, expected) < 1e-5
+
+
 def test_shuffles_are_drawn_from_seed_and_epoch():
     C, S = matrices()
     orders = [event_order(len(C), 5, epoch) for epoch in range(3)]

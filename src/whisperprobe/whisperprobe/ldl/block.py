@@ -8,7 +8,8 @@ W = W₀ + Cᵀ H E: three matrix products and a small triangular system instead
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -142,11 +143,12 @@ class BlockLearner:
             _add_numpy(self.parts[0], C, E)
             return
         cues = [c.to(part.device) for c, part in zip(cues, self.parts, strict=True)]
-        E = _errors_torch(self.rule, cues, S, self.parts).to(self.parts[0].dtype)
-        if not bool(E.isfinite().all()):
-            raise _not_finite(C.cpu().numpy(), S.cpu().numpy(), E.cpu().numpy(), first)
-        for c, part in zip(cues, self.parts, strict=True):
-            part.addmm_(c.T, E.to(part.device))
+        with _whole_precision():
+            E = _errors_torch(self.rule, cues, S, self.parts).to(self.parts[0].dtype)
+            if not bool(E.isfinite().all()):
+                raise _not_finite(C.cpu().numpy(), S.cpu().numpy(), E.cpu().numpy(), first)
+            for c, part in zip(cues, self.parts, strict=True):
+                part.addmm_(c.T, E.to(part.device))
 
     def check(self) -> None:
         """Raise `WorkError` where the weights are not finite any more; `learn` finds that out a block later."""
@@ -181,6 +183,19 @@ def _add_numpy(W: np.ndarray, C: np.ndarray, E: np.ndarray) -> None:
     gemm = blas.sgemm if W.dtype == np.float32 else blas.dgemm
     added = gemm(1.0, E.T, C.T, beta=1.0, c=W.T, trans_b=True, overwrite_c=True)
     assert np.shares_memory(added, W)
+
+
+@contextlib.contextmanager
+def _whole_precision() -> Iterator[None]:
+    """Multiply float32 as float32, also where the caller has told torch to take TF32 or bfloat16 for it."""
+    import torch
+
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
 
 
 def _errors_torch(rule: DeltaRule, cues: Sequence[Array], S: Array, parts: Sequence[Array]) -> Array:
