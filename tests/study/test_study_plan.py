@@ -197,3 +197,18 @@ def test_what_a_probe_measures_beside_reaches_every_probe(tiny_study: Path) -> N
 def test_what_a_probe_cannot_measure_is_refused_by_the_plan(tiny_study: Path, probe: dict[str, Any], said: str) -> None:
     with pytest.raises(InputError, match=said):
         planned(tiny_study, probe=probe)
+
+
+def test_people_reach_the_comparison_with_their_files(tiny_study: Path) -> None:
+    for name in ("mald.txt", "items.txt", "said.csv"):
+        (tiny_study.parent / name).write_text("Item,RT\nlow,900\n", encoding="utf-8")
+    human = {"file": "mald.txt", "items": "items.txt", "word": "Item", "baseline": ["Duration"], "log": ["Duration"]}
+    compare = {"human": human, "measures": ["word_surprisal"], "pronunciations": "said.csv"}
+    stage = planned(tiny_study, compare=compare).stage("compare")
+    files = [str(tiny_study.parent / name) for name in ("mald.txt", "items.txt", "said.csv")]
+    assert stage.options["human"] == {**human, "file": files[0], "items": files[1], "decimal": "."}
+    assert (stage.options["measures"], stage.options["pronunciations"]) == (["word_surprisal"], files[2])
+    assert stage.inputs[-3:] == tuple(files)
+    assert planned(tiny_study, compare={"pronunciations": "cmudict"}).stage("compare").inputs == stage.inputs[:-3]
+    with pytest.raises(InputError, match=r"names the human items 'nowhere.txt', but there is no such file"):
+        planned(tiny_study, compare={"human": {"file": "mald.txt", "items": "nowhere.txt"}})

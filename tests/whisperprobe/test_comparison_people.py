@@ -20,6 +20,8 @@ from whisperprobe.comparison.effects import condition_effects
 from whisperprobe.comparison.intervals import bootstrap_words
 from whisperprobe.comparison.people_simulation import simulate_responses
 from whisperprobe.comparison.severity import severities, severity_note
+from whisperprobe.study_plan import StagePlan
+from whisperprobe.study_stages import run_stage_plan
 
 Write = Callable[..., Path]
 
@@ -320,3 +322,51 @@ def test_options_about_people_need_people(folder: Path, capsys: pytest.CaptureFi
     assert "--baseline is about people's responses, and no --human FILE was given" in capsys.readouterr().err
     assert run_app(app, ["compare", run, "--human", str(folder / "people.csv"), "--word", "Itm"]) == 2
     assert "Did you mean 'Item'" in capsys.readouterr().err
+
+
+# The page
+
+
+def test_the_page_has_every_column(result: Comparison, folder: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "people.md").read_text(encoding="utf-8")
+    tables = page[page.index("## Tables") : page.index("## In R")]
+    measured = {"pearson", "spearman"}
+    for name in ("people/measures", "people/words", "people/trials", "sounds/effects", "sounds/confusions",
+                 "sounds/classes", "sounds/coverage"):  # fmt: skip
+        row = next(line for line in tables.splitlines() if line.startswith(f"| `{name}.csv`"))
+        known = {
+            "listener",
+            "model",
+            "condition",
+            "reference",
+            "measure",
+            "feature",
+            "word",
+            "manner",
+            "spoken",
+            "heard",
+        }
+        known |= {f"{m}_{end}" for m in measured for end in ("low", "high", "p")}
+        known |= {"Duration", *result.measures_of("base"), *result.measures_of("ldl-on-normal")}
+        for column in pd.read_csv(folder / "out" / f"{name}.csv", nrows=1).columns:
+            assert column in known or f"`{column}`" in row, (name, column)
+
+
+def test_compare_is_a_stage_of_a_study(folder: Path) -> None:
+    runs = [
+        {"path": str(folder / f"whisper-{c}"), "model": "base", "condition": c, "seed": 1} for c in ("normal", "hfloss")
+    ]
+    human = {"file": str(folder / "people.csv"), "baseline": ["Duration"], "decimal": "."}
+    said = folder / "said.csv"
+    pd.DataFrame({"Word": SAID.keys(), "Pronunciation": SAID.values()}).to_csv(said, index=False)
+    options = {
+        "runs": runs,
+        "out": str(folder / "study"),
+        "human": human,
+        "pronunciations": str(said),
+        "resamples": 100,
+    }
+    run_stage_plan(StagePlan("compare", "compare", json.loads(json.dumps(options)), (), (str(folder / "study"),)))
+    found = load_comparison(folder / "study")
+    assert found.people is not None
+    assert set(found.people.measures["n"]) == {N}

@@ -262,7 +262,7 @@ def people_from_trials(
         With trials where there is a column of subjects.
     """
     trials = trials.reset_index(drop=True)
-    trials = trials.assign(word=trials["word"].map(join_key))
+    trials = trials.assign(word=_joined(trials["word"]))
     values = trials["response"]
     centred = values
     if "subject" in trials:
@@ -296,7 +296,10 @@ def _word_column(table: TextTable, word: str | None) -> str:
 
 
 def _keys(table: TextTable, word: str) -> pd.Series[Any]:
-    text = table.text(word)
+    return _joined(table.text(word))
+
+
+def _joined(text: pd.Series[Any]) -> pd.Series[Any]:
     return text.map({spelling: join_key(spelling) for spelling in text.dropna().unique()})
 
 
