@@ -18,6 +18,8 @@ from hypothesis import strategies as st
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch.utils.tensorboard import SummaryWriter
+from transformers import Seq2SeqTrainingArguments, TrainerControl, TrainerState
+from transformers.integrations import TensorBoardCallback
 from typer.testing import CliRunner
 
 import whisperprobe
@@ -108,6 +110,24 @@ def test_event_files_of_others_are_read_under_the_names_of_transformers(tmp_path
         assert run.curves["grad_norm"].steps.tolist() == [25]  # what is not finite is left out
         assert run.curves["wer"].values == pytest.approx([0.42, 0.315])  # they log 100 times the rate
         assert run.best_step == 100
+
+
+def test_what_transformers_own_callback_writes_is_read(tmp_path: Path) -> None:
+    arguments = Seq2SeqTrainingArguments(output_dir=str(tmp_path / "whisper-small-hi"), use_cpu=True, report_to=[])
+    callback, state = TensorBoardCallback(), TrainerState(is_world_process_zero=True)
+    callback.on_train_begin(arguments, state, TrainerControl())
+    for state.global_step, loss in zip(STEPS, LOSSES, strict=True):
+        callback.on_log(
+            arguments, state, TrainerControl(), logs={"loss": loss, "grad_norm": 1.0, "learning_rate": 1e-5}
+        )
+    callback.on_log(arguments, state, TrainerControl(), logs={"eval_loss": 0.75, "eval_wer": 12.5, "eval_runtime": 3.0})
+    callback.on_log(arguments, state, TrainerControl(), logs={"train_loss": 2.0, "train_runtime": 9.0})
+    callback.on_train_end(arguments, state, TrainerControl())
+    (run,) = read_runs([tmp_path / "whisper-small-hi"])
+    assert set(run.curves) == {"loss", "grad_norm", "learning_rate", "eval_loss", "wer"}
+    assert run.curves["loss"].values.tolist() == LOSSES
+    assert run.curves["eval_loss"].values.tolist() == [0.75]
+    assert run.curves["wer"].values.tolist() == [0.125]
 
 
 def test_rates_below_one_are_taken_as_they_are(tmp_path: Path) -> None:
@@ -371,10 +391,10 @@ def test_wrong_options_are_refused(tmp_path: Path, options: dict[str, Any], reas
 
 def test_a_file_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     run = write_run(tmp_path / "x")
-    plot_training(run, out=tmp_path / "figures" / "x.svg")
-    assert [p.name for p in (tmp_path / "figures").iterdir()] == ["x.svg"]
-    with pytest.raises(WorkError, match=r"x\.svg"):
-        plot_training(run, out=tmp_path / "figures" / "x.svg" / "y.svg")
+    plot_training(run, out=tmp_path / "figures" / "x.png", dpi=20)
+    assert [p.name for p in (tmp_path / "figures").iterdir()] == ["x.png"]
+    with pytest.raises(WorkError, match=r"x\.png"):
+        plot_training(run, out=tmp_path / "figures" / "x.png" / "y.png", dpi=20)
 
 
 # The command
