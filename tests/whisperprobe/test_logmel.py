@@ -24,7 +24,8 @@ from whisperprobe.features import WindowSpec, heard_frames, log_mel
 from whisperprobe.labels import Labels
 from whisperprobe.probing.hearing import Hearing
 from whisperprobe.probing.probe import Probe
-from whisperprobe.training.data import SpeechDataset, filtered, read_speech
+from whisperprobe.training.data import SpeechDataset, read_speech
+from whisperprobe.training.filtering import filtered
 from whisperprobe.training.model_folder import load_listener, new_listener
 from whisperprobe.training.tokenizer import train_tokenizer
 from whisperprobe.training.trainer import finetune

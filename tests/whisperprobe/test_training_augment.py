@@ -12,9 +12,9 @@ import audiogram
 from audiogram.errors import InputError
 from whisperprobe.features import WindowSpec
 from whisperprobe.training.augment import Augmentation, draw
+from whisperprobe.training.filtering import through_ears
 from whisperprobe.training.masking import hide
 from whisperprobe.training.pitch import shifted_pitch
-from whisperprobe.training.random_ears import through_ears
 
 RATE = 16_000
 WINDOW = 2 * RATE

@@ -16,8 +16,8 @@ from whisperprobe.labels import Labels
 from whisperprobe.probing.windowing import PADDED, Windowing
 from whisperprobe.training.augment import Augmentation, draw
 from whisperprobe.training.batches import EpochSampler, collate, worker_init
+from whisperprobe.training.filtering import filtered, through_ears
 from whisperprobe.training.masking import hide
-from whisperprobe.training.random_ears import through_ears
 from whisperprobe.training.reading import (
     CACHE_BYTES,
     MOST_EXCLUDED,
@@ -304,42 +304,6 @@ class SpeechDataset(Dataset[Any]):
             for i, one, value in zip(some, features, padding, strict=True):
                 kept[i], self._padding[i] = one.clone(memory_format=torch.contiguous_format), value
         self.features, speech.waveforms = kept, None
-
-
-def filtered(rows: list[torch.Tensor], condition: Condition, rate: int, ids: Sequence[str]) -> list[torch.Tensor]:
-    """Hear clips through a condition, each at its own length: what is behind a clip is no part of it.
-
-    Parameters
-    ----------
-    rows : list of tensor, each of shape (samples,)
-        Sound; on the CPU the filter's NumPy path hears it, on another device its torch path.
-    condition : Condition
-        Whose noise is drawn by the clip's id, as in a masked corpus: both ways of filtering hear the same sound.
-    rate : int
-        Hz.
-    ids : sequence of str
-        Of the clips.
-
-    Returns
-    -------
-    list of tensor
-        Float32, shapes and device of `rows`.
-    """
-    alike: dict[int, list[int]] = {}
-    for k, row in enumerate(rows):
-        alike.setdefault(len(row), []).append(k)
-    heard = list(rows)
-    for members in alike.values():
-        x: Any = torch.stack([rows[k] for k in members])
-        on_cpu = x.device.type == "cpu"
-        y = condition(x.numpy() if on_cpu else x, rate, keys=[ids[k] for k in members])
-        found = torch.from_numpy(np.asarray(y, dtype=np.float32)) if on_cpu else y.float()
-        if not bool(torch.isfinite(found).all()):
-            bad = next(ids[k] for k, one in zip(members, found, strict=True) if not bool(torch.isfinite(one).all()))
-            raise InputError(f"clip {bad!r}: the condition {condition.name!r} made it NaN or infinite.")
-        for k, one in zip(members, found, strict=True):
-            heard[k] = one
-    return heard
 
 
 def _padded(features: torch.Tensor, padding: torch.Tensor, frames: int) -> torch.Tensor:

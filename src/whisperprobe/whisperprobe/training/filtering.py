@@ -1,16 +1,21 @@
-"""Each clip of a batch through an ear of its own, drawn at random: what `ears` of `Augmentation` does."""
+"""What is done to the sound of a batch on the model's device: a random ear for each clip, and the run's condition."""
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 
+from audiogram.errors import InputError
 from whisperprobe.features import WindowSpec
 
-__all__ = ["through_ears"]
+if TYPE_CHECKING:
+    from audiogram import Condition
+
+__all__ = ["filtered", "through_ears"]
 
 _N_FFT = 2048
 
@@ -56,3 +61,39 @@ def _module(source: Any, rate: int) -> Any:
     grid = random_audiogram(0, source).frequencies
     sloping = Audiogram(grid, [float(i) for i in range(len(grid))])  # one with equal thresholds would be a gain alone
     return get_filter("attenuation")(sloping, sample_rate=rate, n_fft=_N_FFT).module()
+
+
+def filtered(rows: list[torch.Tensor], condition: Condition, rate: int, ids: Sequence[str]) -> list[torch.Tensor]:
+    """Hear clips through a condition, each at its own length: what is behind a clip is no part of it.
+
+    Parameters
+    ----------
+    rows : list of tensor, each of shape (samples,)
+        Sound; on the CPU the filter's NumPy path hears it, on another device its torch path.
+    condition : Condition
+        Whose noise is drawn by the clip's id, as in a masked corpus: both ways of filtering hear the same sound.
+    rate : int
+        Hz.
+    ids : sequence of str
+        Of the clips.
+
+    Returns
+    -------
+    list of tensor
+        Float32, shapes and device of `rows`.
+    """
+    alike: dict[int, list[int]] = {}
+    for k, row in enumerate(rows):
+        alike.setdefault(len(row), []).append(k)
+    heard = list(rows)
+    for members in alike.values():
+        x: Any = torch.stack([rows[k] for k in members])
+        on_cpu = x.device.type == "cpu"
+        y = condition(x.numpy() if on_cpu else x, rate, keys=[ids[k] for k in members])
+        found = torch.from_numpy(np.asarray(y, dtype=np.float32)) if on_cpu else y.float()
+        if not bool(torch.isfinite(found).all()):
+            bad = next(ids[k] for k, one in zip(members, found, strict=True) if not bool(torch.isfinite(one).all()))
+            raise InputError(f"clip {bad!r}: the condition {condition.name!r} made it NaN or infinite.")
+        for k, one in zip(members, found, strict=True):
+            heard[k] = one
+    return heard
