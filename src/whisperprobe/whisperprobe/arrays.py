@@ -61,7 +61,7 @@ class PartedArray:
     def __getitem__(self, key: Any) -> np.ndarray:
         first, rest = (key[0], key[1:]) if isinstance(key, tuple) else (key, ())
         if isinstance(first, slice):
-            first = np.arange(len(self))[first]
+            first = np.arange(*first.indices(len(self)))
         rows = np.asarray(first)
         if rows.dtype == bool:
             if rows.shape != (len(self),):
