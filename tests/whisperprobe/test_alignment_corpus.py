@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import json
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from praatio import textgrid as praat
 from audiogram import mask_corpus, open_corpus
 from audiogram.console import run_app
 from audiogram.errors import InputError, StoppedError, WorkError
-from whisperprobe import align_corpus, cut_words, load_alignment, verify_folder
+from whisperprobe import align_corpus, cut_words, load_alignment, measure_shift, verify_folder
 from whisperprobe.alignment.gaps import AlignedWord
 from whisperprobe.alignment.spoken import spoken_words
 from whisperprobe.cli import app
@@ -344,3 +345,16 @@ def test_the_commands_say_where_their_results_are(
         run_app(app, ["align", str(speech), "--out", str(tmp_path / "a"), "--model", str(tmp_path / "no"), "-q"]) == 2
     )
     assert "there is no CTC model" in capsys.readouterr().err
+
+
+def test_the_shift_of_an_aligner_is_measured_where_words_are_known(speech: Path) -> None:
+    clips = list(open_corpus(speech).read("test"))
+    sounds, texts = [clip.audio()[0] for clip in clips], [clip.text for clip in clips]
+    known = [[(a.end + b.start) / 2 for a, b in itertools.pairwise(words)] for words in Even()(sounds, texts)]
+    late = [[t - 0.04 for t in times] for times in known]
+    assert measure_shift(Even(), sounds, texts, known) == 0
+    assert measure_shift(Even(), sounds, texts, late) == pytest.approx(0.04)
+    with pytest.raises(InputError, match="clip 0: 3 words, 'the cat sat', have 2 boundaries between them, received 1"):
+        measure_shift(Even(), sounds, texts, [known[0][:1], *known[1:]])
+    with pytest.raises(InputError, match="no clip has two words"):
+        measure_shift(Even(), sounds[1:2], texts[1:2], [[]])

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from audiogram.errors import InputError
 
-__all__ = ["EDGES", "AlignedWord", "check_edges", "check_score", "refuse_unlikely", "split_gaps"]
+__all__ = ["EDGES", "AlignedWord", "check_boundaries", "check_edges", "check_score", "refuse_unlikely", "split_gaps"]
 
 EDGES = 0.1  # s; an onset found a little late is whole, a second of silence stays behind
 
@@ -111,4 +111,12 @@ def refuse_unlikely(words: Sequence[AlignedWord], text: str, heard: str, min_sco
         raise InputError(
             f"the sound does not match the transcript: score {score:.3f}, below {min_score:g}. The transcript says "
             f"{text!r}, the model hears {heard!r}."
+        )
+
+
+def check_boundaries(number: int, text: str, words: int, times: Sequence[float]) -> None:
+    """Raise `InputError` unless the known boundaries of clip `number` are one less than its words."""
+    if len(times) != words - 1:
+        raise InputError(
+            f"clip {number}: {words} words, {text!r}, have {words - 1} boundaries between them, received {len(times)}."
         )

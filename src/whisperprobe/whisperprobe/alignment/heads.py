@@ -13,6 +13,7 @@ import numpy as np
 from audiogram.corpus.files import write_whole
 from audiogram.errors import InputError
 from whisperprobe.alignment.cross_attention import Reading, standardised
+from whisperprobe.alignment.gaps import check_boundaries
 from whisperprobe.alignment.whisper_dtw import WhisperAligner, token_times
 
 __all__ = ["AlignmentHeads", "choose_alignment_heads", "save_alignment_heads"]
@@ -83,11 +84,7 @@ def choose_alignment_heads(
     for number, ((words, owner, reading), times) in enumerate(zip(read, boundaries, strict=True)):
         if isinstance(reading, InputError):
             raise InputError(f"clip {number} cannot be read: {reading}")
-        if len(times) != len(words) - 1:
-            raise InputError(
-                f"clip {number}: {len(words)} words, {texts[number]!r}, have {len(words) - 1} boundaries between them, "
-                f"received {len(times)}."
-            )
+        check_boundaries(number, texts[number], len(words), times)
         if len(words) > 1:
             known.append(_Known.of(reading, owner, len(words), times, aligner))
     if not known:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from audiogram.errors import InputError
+from whisperprobe.alignment.gaps import check_boundaries
 
 if TYPE_CHECKING:
     from whisperprobe.alignment.corpus import Aligner
@@ -51,11 +52,7 @@ def measure_shift(
     for number, (words, times) in enumerate(zip(aligner(waveforms, texts), boundaries, strict=True)):
         if isinstance(words, InputError):
             raise InputError(f"clip {number} cannot be aligned: {words}")
-        if len(times) != len(words) - 1:
-            raise InputError(
-                f"clip {number}: {len(words)} words, {texts[number]!r}, have {len(words) - 1} boundaries between them, "
-                f"received {len(times)}."
-            )
+        check_boundaries(number, texts[number], len(words), times)
         late += [(a.end + b.start) / 2 - t for a, b, t in zip(words[:-1], words[1:], times, strict=True)]
     if not late:
         raise InputError("no clip has two words or more, so there is no boundary to measure by.")

@@ -13,9 +13,10 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from audiogram.corpus import MAX_SECONDS, Clip, Corpus
-from audiogram.errors import InputError, StoppedError, WorkError
+from audiogram.errors import InputError
 from whisperprobe.alignment.spoken import letters
 from whisperprobe.alignment.table import alignment_table
+from whisperprobe.corpora.clip_sound import through
 from whisperprobe.corpora.columns import beside
 from whisperprobe.corpora.word_times import words_fingerprint
 
@@ -84,18 +85,7 @@ class _Sentence:
         cutting = self._cutting
         x, rate = self._clip.audio(cutting.max_seconds)
         x = np.asarray(sound.resample(x, rate, cutting.sample_rate), dtype=np.float32)
-        if cutting.condition is None:
-            return x
-        try:
-            heard = cutting.condition(x, cutting.sample_rate, keys=self._clip.id)
-        except (InputError, WorkError, StoppedError, MemoryError):
-            raise
-        except Exception as error:  # a filter may raise anything: the sentence's words fail, with the reason
-            raise InputError(f"the condition {cutting.condition.name!r}: {type(error).__name__}: {error}") from error
-        y = np.asarray(heard, dtype=np.float32)
-        if not np.isfinite(y).all():
-            raise InputError(f"the condition {cutting.condition.name!r} made it NaN or infinite.")
-        return y
+        return x if cutting.condition is None else through(x, cutting.sample_rate, cutting.condition, self._clip.id)
 
 
 @dataclass(frozen=True)

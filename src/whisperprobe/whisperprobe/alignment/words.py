@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from audiogram.corpus import MAX_SECONDS, Corpus, open_corpus, read_manifest, ru
 from audiogram.corpus.mask import audio_schema
 from audiogram.errors import InputError
 from whisperprobe.alignment.word_corpus import Cutting, WordCorpus
+from whisperprobe.corpora.clip_sound import check_unfiltered, listening_versions
 
 if TYPE_CHECKING:
     from audiogram.corpus import Clip, Part, PartWriter, SplitRule
@@ -120,12 +120,8 @@ def cut_words(
     sound.encode(np.zeros(16, np.float32), sample_rate, format)  # refuses a wrong format or rate before any work
     sentences = open_corpus(source, text_pattern=text_pattern, text_map=text_map, split=split)
     hearing = None if condition is None else as_condition(condition)
+    check_unfiltered(sentences, hearing)
     masked = (sentences.manifest or {}).get("condition")
-    if masked and hearing is not None:
-        raise InputError(
-            f"{sentences.root} is filtered already (condition {masked.get('name')!r}), and condition {hearing.name!r} "
-            "would filter it again. Give the unfiltered corpus, or no condition."
-        )
     cutting = Cutting(sample_rate, hearing, float(padding), max_seconds)
     corpus = Corpus(WordCorpus(sentences, alignment, cutting, min_seconds))
     said = sentences.describe()
@@ -158,7 +154,7 @@ def cut_words(
             },
             "sentences": {name: said[name] for name in ("kind", "rows", "text_pattern", "text_map", "view")},
         },
-        versions=_versions(hearing),
+        versions=listening_versions(hearing),
         readme=_card,
         label=f"cutting words of {Path(out).name}",
     )
@@ -199,15 +195,6 @@ class _Work:
                 "Use --format wav32f, or a condition that normalises."
             )
         return sound.encode(x, self.sample_rate, self.format)
-
-
-def _versions(condition: Condition | None) -> dict[str, str]:
-    found = {"whisperprobe": importlib.metadata.version("whisperprobe")}
-    if condition is not None:
-        plugin = condition.versions()
-        for one in (plugin, *plugin.get("parts", {}).values()):
-            found[str(one["distribution"])] = str(one["version"])
-    return found
 
 
 def _card(manifest: Mapping[str, Any]) -> str:
