@@ -15,7 +15,12 @@ from whisperprobe.study_schema import ARCHITECTURE, TABLES
 
 ROOT = Path(__file__).parents[2]
 STUDY_FILE, COLUMNS = ROOT / "docs" / "study-file.md", ROOT / "docs" / "probe-columns.md"
-PAGES = [ROOT / "README.md", *sorted(ROOT.glob("src/*/README.md")), *sorted(ROOT.glob("docs/*.md"))]
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "cluster" / "README.md",
+    *sorted(ROOT.glob("src/*/README.md")),
+    *sorted(ROOT.glob("docs/*.md")),
+]
 
 
 def section(page: Path, heading: str) -> str:

@@ -22,7 +22,7 @@ MASK = 0.001, 0.00054  # s of one core per clip and condition, and per s of soun
 HANDLING = {"finetune": 0.003, "probe": 0.015}  # s per clip beside the model: sound in, tables out (probe.py)
 CPU = 8e10  # operations/s of a core (probe.py: encoder of whisper-tiny, 0.39 s for 3.7e10)
 GPU = 3e14  # operations/s of an H100: 30 % of its peak in bfloat16, an assumption
-SOUND = {"flac24": 23_000, "flac16": 15_000, "wav": 32_000, "wav32f": 64_000}  # bytes per s at 16 kHz
+SOUND = {"flac24": 30_000, "flac16": 18_000, "wav": 32_000, "wav32f": 64_000}  # bytes per s at 16 kHz (spoken words)
 PROBE = 30_000, 700  # bytes of a part's tables, and of a clip's rows, beside vectors (the demo's runs)
 POSITIONS = 50  # encoder positions per second
 
