@@ -20,9 +20,8 @@ OPTIONS = {**SHORT, "max_steps": 10, "save_every": 4, "evaluate": True, "eval_ev
 WER = {3: 0.5, 6: 0.2, 9: 0.3, 10: 0.4}  # by step, as if they had been measured
 
 
-@pytest.fixture
-def measured(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Evaluations give the numbers of `WER`; the list says at which steps there were any."""
+def measure(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Let evaluations give the numbers of `WER`; the list says at which steps there were any."""
     steps: list[int] = []
 
     def run(self: Evaluation, listener: Any, dataset: Any, step: int = 0) -> dict[str, float]:
@@ -37,8 +36,18 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 @pytest.fixture
-def judged(tone_words: Path, tone_listener: FinetuneResult, measured: list[int], tmp_path: Path) -> FinetuneResult:
-    return finetune(tone_words, tmp_path / "judged", model=tone_listener.path, **OPTIONS)
+def measured(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    return measure(monkeypatch)
+
+
+@pytest.fixture(scope="module")
+def judged(tone_words: Path, tone_listener: FinetuneResult, tmp_path_factory: pytest.TempPathFactory) -> FinetuneResult:
+    """An undisturbed run."""
+    with pytest.MonkeyPatch.context() as patch:
+        steps = measure(patch)
+        done = finetune(tone_words, tmp_path_factory.mktemp("m") / "m", model=tone_listener.path, **OPTIONS)
+    assert steps == [3, 6, 9, 10]
+    return done
 
 
 def results(path: Path) -> dict[str, Any]:
@@ -49,7 +58,6 @@ def results(path: Path) -> dict[str, Any]:
 def test_the_best_of_all_evaluations_is_kept_and_named(
     judged: FinetuneResult, measured: list[int], tone_words: Path, tone_listener: FinetuneResult, tmp_path: Path
 ) -> None:
-    assert measured == [3, 6, 9, 10]
     assert (judged.steps, judged.step, judged.evaluation["wer"]) == (10, 6, 0.2)
     assert results(judged.path)["best"] == {"metric": "wer", "step": 6, "value": 0.2}
     assert [(row["step"], row["wer"]) for row in curve(judged.path, "evaluation.csv")] == [
@@ -118,13 +126,11 @@ def test_patience_ends_the_run(
     assert same_weights(early.path, again.path)
 
 
-@pytest.mark.parametrize("when", ["before", "during"])
-@pytest.mark.parametrize("step", [6, 10])
+@pytest.mark.parametrize(("when", "step"), [("before", 6), ("before", 10), ("during", 6)])
 def test_an_evaluation_that_a_signal_cut_off_is_made_up_for(
     judged: FinetuneResult, tone_words: Path, tone_listener: FinetuneResult, measured: list[int], tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch, when: str, step: int,
 ) -> None:  # fmt: skip
-    measured.clear()
     with monkeypatch.context() as patch:
         if when == "before":
             at_step(patch, step, lambda: os.kill(os.getpid(), signal.SIGTERM))

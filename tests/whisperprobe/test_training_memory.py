@@ -56,6 +56,8 @@ def test_memory_that_runs_out_is_told_with_what_to_lower(
     monkeypatch.setattr(WhisperForConditionalGeneration, "forward", lambda *_, **__: fail())
     with pytest.raises(WorkError, match=r"batch_size 12 .*Lower batch_size to 6: global_batch stays 12.*auto_batch"):
         finetune(tone_words, tmp_path / "a", model=tone_listener.path, **OPTIONS)
+    if fail is not as_a_gpu:
+        return
     with pytest.raises(WorkError, match=r"out of memory with batch_size 1 .*Give gradient_checkpointing"):
         finetune(tone_words, tmp_path / "b", model=tone_listener.path, **{**OPTIONS, "batch_size": 1})
     with pytest.raises(WorkError, match="single clip"):
