@@ -7,6 +7,7 @@ Written by hand because transformers' encoder refuses input that is not a window
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -85,8 +86,15 @@ def hidden_behind(positions: Sequence[int], like: torch.Tensor, config: Any) -> 
     longest = max(positions)
     if min(positions) == longest:
         return None
-    own = torch.tensor(positions, device=like.device)[:, None]
-    seen = (torch.arange(longest, device=like.device) < own)[:, None, None]
+    seen = _seen(tuple(positions), like.device)
     if config._attn_implementation == "sdpa":
         return seen
     return torch.zeros_like(seen, dtype=like.dtype).masked_fill_(~seen, torch.finfo(like.dtype).min)
+
+
+@functools.lru_cache(maxsize=4)
+def _seen(positions: tuple[int, ...], device: torch.device) -> torch.Tensor:
+    """What each clip may see, made once for all layers: (clips, 1, 1, max(positions))."""
+    with torch.inference_mode(False):  # a tensor made in inference mode could not take part in training later
+        own = torch.tensor(positions, device=device)[:, None]
+        return (torch.arange(max(positions), device=device) < own)[:, None, None]
