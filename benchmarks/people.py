@@ -61,7 +61,7 @@ def main() -> None:
     options = parser.parse_args()
     header = [
         "design", "planted effect", "found at p < 0.05", "empty measure at p < 0.05",
-        "empty: ΔAIC > 0 (0.157 expected)", "mean slope", "slope's interval covers", "reliability (if all words were heard equally often)",
+        "empty: ΔAIC > 0 (0.157 expected)", "mean slope", "slope's interval covers", "reliability (equal numbers)",
         "CPU ms per study",
     ]  # fmt: skip
     text = "\n".join(

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from whisperprobe.alignment.whisper_dtw import WhisperAligner
     from whisperprobe.alignment.words import cut_words
     from whisperprobe.comparison.conditions import Comparison, ProbeRun, compare, load_comparison
+    from whisperprobe.comparison.people_data import HumanSource
     from whisperprobe.corpora.extract import extract_corpus
     from whisperprobe.corpora.log_mel_corpus import write_log_mel
     from whisperprobe.corpora.log_mel_reading import open_log_mel
@@ -43,6 +44,7 @@ __all__ = [
     "AlignmentHeads",
     "CTCAligner",
     "Comparison",
+    "HumanSource",
     "Probe",
     "ProbeResult",
     "ProbeRun",
@@ -83,6 +85,7 @@ __getattr__, __dir__ = lazy_names(
         "alignment.whisper_dtw": ["WhisperAligner"],
         "alignment.words": ["cut_words"],
         "comparison.conditions": ["Comparison", "ProbeRun", "compare", "load_comparison"],
+        "comparison.people_data": ["HumanSource"],
         "corpora.extract": ["extract_corpus"],
         "corpora.log_mel_corpus": ["write_log_mel"],
         "corpora.log_mel_reading": ["open_log_mel"],

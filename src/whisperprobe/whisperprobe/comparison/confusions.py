@@ -94,13 +94,14 @@ def count_confusions(clips: pd.DataFrame, pronunciations: Pronunciations) -> tup
     frame["answer"] = known["prediction"].where(known["prediction"].notna(), "").astype(str)
     frame.loc[frame["correct"], "answer"] = ""
     counted = frame.groupby([*_KEYS, "word", "correct", "answer"], sort=True).size().rename("n").reset_index()
+    said = {word: pronunciations.first(word) for word in counted["word"].unique()}
     pairs: dict[tuple[str, str, str, str], int] = {}
     coverage: dict[tuple[str, str], dict[str, int]] = {}
     aligned: dict[tuple[str, str], list[tuple[str, str]]] = {}
     for model, condition, word, correct, answer, n in counted.itertuples(index=False):
         found = coverage.setdefault((model, condition), dict.fromkeys(_COVERAGE, 0))
         found["n_clips"] += n
-        spoken = pronunciations.first(word)
+        spoken = said[word]
         heard = (spoken,) if correct else pronunciations.all(answer)
         if spoken is None:
             found["n_word_unknown"] += n

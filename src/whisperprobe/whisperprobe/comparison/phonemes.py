@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -124,6 +125,7 @@ def make_up(phonemes: Sequence[str]) -> dict[str, float]:
     return {"n_phonemes": float(len(sounds)), **{name: n / len(sounds) for name, n in counts.items()}}
 
 
+@functools.cache
 def distance(a: str, b: str) -> float:
     """Cost of taking one sound for another, against 1 for a sound left out or put in.
 
