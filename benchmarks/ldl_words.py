@@ -134,10 +134,9 @@ def main() -> None:
     parser.add_argument("--write", action="store_true", help="put into benchmarks/RESULTS.md")
     options = parser.parse_args()
     corpus, cue_options = speech(options.corpus, options.source)
+    rows = [] if options.whisper is None else whisper(options.whisper)
     with tempfile.TemporaryDirectory() as folder:
-        rows = discriminative(corpus, cue_options, options.work or Path(folder))
-    if options.whisper is not None:
-        rows += whisper(options.whisper)
+        rows = discriminative(corpus, cue_options, options.work or Path(folder)) + rows
     header = ["listener", "cues", "semantic space", "rule", "trained under", *(f"hears {name}" for name in CONDITIONS)]
     lines = [
         f"## ldl_words.py: {TITLES[options.corpus]}",
