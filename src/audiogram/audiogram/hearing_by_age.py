@@ -104,7 +104,7 @@ _NAME = re.compile(r"iso7029-(male|female)-(\d+(?:\.\d+)?)(?:-p(\d+(?:\.\d+)?))?
 
 
 def iso7029(age: float, sex: Sex, percentile: float = 50.0) -> Audiogram:
-    """Audiogram that is usual at an age, by ISO 7029:2017 [1]_.
+    """Audiogram that is usual at an age, by ISO 7029:2017.
 
     Parameters
     ----------

@@ -57,8 +57,9 @@ def random_audiogram(
         Whole number that the draw comes from, together with `epoch` and `id`.
     source : {"iso7029", "bisgaard"}, default "iso7029"
         `iso7029`: an age and a sex are drawn, and the listener's place among those of the same age and sex, one
-        standard-normal quantile for all frequencies, since who hears badly at one does so at others [1]_. `bisgaard`:
-        one of the standard audiograms [2]_ is drawn, each as often as the others, and spread is added.
+        standard-normal quantile for all frequencies, since who hears badly at one does so at others (ISO
+        7029:2017). `bisgaard`: one of Bisgaard's standard audiograms is drawn, each as often as the others, and spread
+        is added.
     epoch : int, default 0
         How often the training has gone through its clips: every epoch draws other ears.
     id : str, default ""

@@ -54,7 +54,7 @@ _YES, _NO = {"1", "true", "yes", "y", "x"}, {"", "0", "false", "no", "n"}
 def presets() -> tuple[str, ...]:
     """Names of the audiograms that are tabulated.
 
-    The three of the study that this project began with, and the standard audiograms of Bisgaard et al. [1]_:
+    The three of the study that this project began with, and the standard audiograms of Bisgaard et al. (2010):
     `bisgaard-n1` to `-n7`, flat and moderately sloping, and `bisgaard-s1` to `-s3`, steep. `preset` also knows
     `iso7029-SEX-AGE` and `iso7029-SEX-AGE-pPERCENTILE`, see `iso7029`.
 

@@ -51,7 +51,7 @@ def chunk_boundaries(waveform: Any, sample_rate: int, boundary: str = "max") -> 
     sample_rate : int
         In Hz. Kernel and window scale with it: 800 and 1,000 samples at 16 kHz.
     boundary : {"max", "min"}
-        At maxima of the envelope, as LDL-AURIS does [2]_, or at minima [1]_.
+        At maxima of the envelope, as LDL-AURIS does (Shafaei-Bajestan et al. 2023), or at minima (Arnold et al. 2017).
 
     Returns
     -------

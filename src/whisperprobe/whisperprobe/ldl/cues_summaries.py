@@ -87,7 +87,7 @@ class BandSummaries:
 
 
 def cfbsf(waveform: Any, sample_rate: int, *, key: str | None = None, **options: Any) -> Any:
-    """Compute the C-FBSF cues of a word [1]_.
+    """Compute the C-FBSF cues of a word (LDL-AURIS, Shafaei-Bajestan et al. 2023).
 
     Parameters
     ----------

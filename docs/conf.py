@@ -1,0 +1,78 @@
+"""Settings of the documentation: sphinx-build -W docs docs/_build."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import audiogram
+
+if TYPE_CHECKING:
+    from sphinx.application import Sphinx
+
+DOCS = Path(__file__).parent
+sys.path.insert(0, str(DOCS))
+
+from generate_pages import clashing_files, write_pages  # noqa: E402
+
+write_pages(DOCS)  # before autosummary looks for pages to follow
+
+project = "audiogram and whisperprobe"
+author = "The audiogram and whisperprobe developers"
+project_copyright = "the developers, Apache-2.0"
+release = audiogram.__version__
+
+extensions = [
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "numpydoc",
+    "myst_nb",
+    "sphinx_copybutton",
+    "sphinx_design",
+]
+exclude_patterns = ["_build", "**.ipynb_checkpoints", "requirements.txt"]
+templates_path = ["_templates"]
+root_doc = "index"
+
+myst_enable_extensions = ["colon_fence", "dollarmath", "deflist"]
+myst_heading_anchors = 3
+myst_links_external_new_tab = False
+nb_execution_mode = "auto"
+nb_execution_in_temp = True
+nb_execution_timeout = 300
+nb_execution_raise_on_error = True
+nb_merge_streams = True
+
+autosummary_generate = True
+autosummary_filename_map = clashing_files()
+autodoc_typehints = "none"
+numpydoc_show_class_members = False
+
+html_theme = "pydata_sphinx_theme"
+html_title = "audiogram · whisperprobe"
+html_theme_options = {
+    "navigation_with_keys": False,
+    "show_toc_level": 2,
+    "header_links_before_dropdown": 6,
+    "secondary_sidebar_items": ["page-toc"],
+}
+html_show_sourcelink = False
+copybutton_prompt_text = r">>> |\.\.\. |\$ "
+copybutton_prompt_is_regexp = True
+
+
+def name_what_lies_outside(app: Sphinx, page: str, source: list[str]) -> None:
+    """Links to the repository's other files work where the pages are read on a forge; here they become names."""
+
+    def named(match: re.Match[str]) -> str:
+        text, target = match.groups()
+        return f"`{target}`" if text.strip("`") == target else f"{text} (`{target}` in the repository)"
+
+    source[0] = re.sub(r"(?<!!)\[([^\]]+)\]\(\.\./((?!docs/)[^)\s]+)\)", named, source[0])
+
+
+def setup(app: Sphinx) -> None:
+    """Called by Sphinx."""
+    app.connect("source-read", name_what_lies_outside)
