@@ -201,13 +201,6 @@ class SpeechDataset(Dataset[Any]):
         prepared = {"input_features": _padded(features, padding, frames), "labels": batch["labels"].to(device)}
         return prepared if positions is None else {**prepared, "positions": positions}
 
-    def heard(self, indices: Sequence[int], device: Any) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return log-mels of whole windows (clips, bands, frames) and labels of some clips, as of epoch 0."""
-        batch = self.__getitems__([(0, i) for i in indices])
-        self._note(batch.get("failed", {}))
-        features, padding = self._heard(batch, torch.device(device))
-        return _padded(features, padding, self.window.n_frames), batch["labels"].to(device)
-
     def _heard(self, batch: Batch, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
         """Log-mels of a batch as far as its longest clip reaches, masked, and what follows them."""
         if "features" in batch:
