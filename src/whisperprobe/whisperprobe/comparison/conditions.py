@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import pandas as pd
 
 from audiogram.errors import InputError
-from whisperprobe.comparison.listeners import LISTENERS, Listener, read_listener
+from whisperprobe.comparison.listeners import WHISPER, Listener, read_listener
 from whisperprobe.comparison.people_data import HumanSource, read_people
 from whisperprobe.comparison.result import BASE, Comparison, read_comparison
 from whisperprobe.comparison.words import word_of
@@ -213,9 +213,9 @@ def _read(run: ProbeRun | str | Path) -> _Loaded:
     listener, frame, manifest = read_listener(path)
     if not isinstance(run, ProbeRun):
         run = ProbeRun(path, *_labels(manifest))
-    if listener is not LISTENERS["probe"] and not run.model.startswith(listener.name):
+    if listener.name != WHISPER and not run.model.startswith(listener.name):
         run = replace(run, model=f"{listener.name}-{run.model}")
-    missing = [c for c in (*_NEEDED, *(_SHOWN if listener is LISTENERS["probe"] else ())) if c not in frame.columns]
+    missing = [c for c in (*_NEEDED, *(_SHOWN if listener.name == WHISPER else ())) if c not in frame.columns]
     if missing:
         raise InputError(f"{path} is not a probe run of this version: its clips lack {', '.join(missing)}.")
     if frame.empty:

@@ -11,7 +11,10 @@ import pandas as pd
 
 from audiogram.errors import InputError
 
-__all__ = ["LISTENERS", "Listener", "describe_measure", "listener_of_stage", "read_listener"]
+__all__ = ["LISTENERS", "WHISPER", "Listener", "describe_measure", "listener_of_stage", "read_listener"]
+
+
+WHISPER = "whisper"
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,7 @@ class Listener:
 
 LISTENERS = {
     "probe": Listener(
-        "whisper",
+        WHISPER,
         {
             "word_surprisal": "surprisal of the spoken word (bits)",
             "word_mean_rank": "mean rank of the spoken word's tokens",
@@ -66,7 +69,8 @@ LISTENERS = {
 def listener_of_stage(manifest: Mapping[str, Any], folder: str | Path) -> Listener:
     """Return who listened in a run.
 
-    A run of another stage says so itself: ``listener`` (a name) and ``measures`` (names of columns) in its manifest.
+    A run may say so itself: ``listener`` (a name) and ``measures`` (names of columns) in its manifest or the manifest's
+    options; else the stage tells.
 
     Raises
     ------
@@ -74,11 +78,12 @@ def listener_of_stage(manifest: Mapping[str, Any], folder: str | Path) -> Listen
         The folder is no run of a listener.
     """
     stage = manifest.get("stage")
+    said = {**(manifest.get("options") or {}), **manifest}
+    name, measures = said.get("listener"), said.get("measures")
+    if isinstance(name, str) and name and isinstance(measures, list) and all(isinstance(m, str) for m in measures):
+        return Listener(name, {m: describe_measure(m) for m in measures})
     if stage in LISTENERS:
         return LISTENERS[str(stage)]
-    name, measures = manifest.get("listener"), manifest.get("measures")
-    if isinstance(name, str) and name and isinstance(measures, list) and all(isinstance(m, str) for m in measures):
-        return Listener(name, {m: m for m in measures})
     raise InputError(
         f"{folder} was written by the stage {stage!r}, not by a probe or by ldl evaluate. Give a run of a listener."
     )

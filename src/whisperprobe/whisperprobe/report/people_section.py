@@ -6,7 +6,7 @@ import math
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from whisperprobe.comparison.listeners import describe_measure
+from whisperprobe.comparison.listeners import WHISPER, describe_measure
 from whisperprobe.comparison.people_summary import people_sentences, sound_sentences
 from whisperprobe.comparison.result import Comparison, model_name
 from whisperprobe.report import people_figures as draw
@@ -127,7 +127,7 @@ def sounds_context(comparison: Comparison, order: Sequence[str]) -> dict[str, An
 
 def listener_rows(comparison: Comparison, order: Sequence[str]) -> list[dict[str, Any]]:
     """Every listener's own measures side by side, a value per condition; empty where Whisper alone listened."""
-    if set(comparison.clips["listener"]) == {"whisper"}:
+    if set(comparison.clips["listener"]) == {WHISPER}:
         return []
     rows = []
     for model in comparison.models:
