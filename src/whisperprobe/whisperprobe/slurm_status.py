@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from audiogram.amounts import duration, size
 from audiogram.corpus import stage_parts
 from audiogram.corpus.layout import Shard
 from whisperprobe.slurm import Job
@@ -118,34 +119,6 @@ def describe_jobs(jobs: Sequence[Job], planned: Plan, free: int | None = None) -
 _SHOWN = ("nodes", "cpus-per-task", "mem", "gres", "time", "partition")
 
 
-def duration(seconds: float) -> str:
-    """Say a duration as people do.
-
-    Examples
-    --------
-    >>> duration(42), duration(600), duration(7200)
-    ('42 s', '10 min', '2.0 h')
-    """
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
-
-
-def size(count: float) -> str:
-    """Say a number of bytes as people do.
-
-    Examples
-    --------
-    >>> size(1500), size(2.5e9)
-    ('1.5 kB', '2.5 GB')
-    """
-    for unit in ("B", "kB", "MB", "GB"):
-        if count < 1000:
-            return f"{count:.3g} {unit}"
-        count /= 1000
-    return f"{count:.3g} TB"
-
-
 def _longest(jobs: Sequence[Job]) -> float:
     """Seconds of the longest chain of jobs that wait for each other."""
     ends: dict[str, float] = {}
@@ -157,29 +130,32 @@ def _longest(jobs: Sequence[Job]) -> float:
 def _failed(
     planned: Plan, stage: StagePlan, own: Sequence[Submitted], live: Sequence[Task], reasons: Mapping[str, str]
 ) -> tuple[str, ...]:
-    """One line for every task that is no longer in the queue and has not done its share."""
+    """One line for every task that is no longer in the queue and has not done its share, one for all not begun."""
     there = {task.id for task in live}
-    last: dict[int | None, Submitted] = {}
-    for one in own:  # only the newest attempt counts
-        last |= dict.fromkeys(one.tasks or (None,), one)
+    newest: dict[int | None, Submitted] = {}  # only the last attempt of each task counts
+    for one in own:
+        newest |= dict.fromkeys(one.tasks or (None,), one)
     folders = [Path(path) for path in stage.outputs]
-    lines = []
-    for index, one in last.items():
+    begun = all((folder / "manifest.json").is_file() for folder in folders)
+    lines, waited = [], 0
+    for index, one in newest.items():
         name = str(one.job) if index is None else f"{one.job}_{index}"
         if name in there:
             continue
-        missing = stage.name
-        if index is not None:
-            begun = all((folder / "manifest.json").is_file() for folder in folders)
-            parts = Shard(index, one.shards).take(stage_parts(folders[0])) if begun else ()
+        missing = stage.name if index is None else f"{stage.name} task {index}"
+        if index is not None and begun:
+            parts = Shard(index, one.shards).take(stage_parts(folders[0]))
             left = [part.stem for part in parts if not part.done(folders)]
-            if begun and not left:
+            if not left:
                 continue
-            missing = f"{stage.name} task {index}" + (f": part {left[0]}" if left else "")
-            missing += f" and {len(left) - 1} more" if len(left) > 1 else ""
-        why = f" ({reasons[name]})" if name in reasons else ""
+            missing += f": part {left[0]}" + (f" and {len(left) - 1} more" if len(left) > 1 else "")
         log = log_of(planned, stage.name, name)
-        lines.append(f"{missing}{why}; log: {log}" if log.exists() else f"{missing}{why}: it never started")
+        if log.exists():
+            lines.append(f"{missing}{f' ({reasons[name]})' if name in reasons else ''}; log: {log}")
+        else:
+            waited += 1
+    if waited:
+        lines.append(f"{stage.name} never started: what it waited for failed, or it was cancelled")
     return tuple(lines)
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from audiogram.amounts import duration, size
 from audiogram.corpus.clips import MAX_SECONDS
 from audiogram.corpus.layout import MANIFEST, Part, Shard, plan_parts
 from audiogram.corpus.manifest import refuse_differences, stage_manifests
@@ -71,12 +72,12 @@ class MaskPlan:
         out = [f"{self.source}: {sum(self.rows.values())} clips, {self.left} to do"]
         out += [f"  {split}: {count} clips in {self.parts[split]} parts" for split, count in self.rows.items()]
         for name, folder in self.folders.items():
-            size = f", about {_size(self.bytes[name])}" if name in self.bytes else ""
-            out.append(f"{name}: {folder}{size}")
+            about = f", about {size(self.bytes[name])}" if name in self.bytes else ""
+            out.append(f"{name}: {folder}{about}")
         needed = sum(self.bytes.values())
         space = "" if needed <= self.free else ", which is not enough"
         out.append(
-            f"time: about {_duration(self.seconds)} with --workers {self.workers}; free: {_size(self.free)}{space}"
+            f"time: about {duration(self.seconds)} with --workers {self.workers}; free: {size(self.free)}{space}"
             if self.probed > self.failed
             else "time and size: unknown, for no clip of the probe could be used"
         )
@@ -202,17 +203,3 @@ class _Tally:
 def _existing(path: Path) -> Path:
     whole = path.resolve()
     return next(folder for folder in (whole, *whole.parents) if folder.exists())
-
-
-def _size(count: float) -> str:
-    for unit in ("B", "kB", "MB", "GB"):
-        if count < 1000:
-            return f"{count:.3g} {unit}"
-        count /= 1000
-    return f"{count:.3g} TB"
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.2g} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
