@@ -370,3 +370,11 @@ def test_compare_is_a_stage_of_a_study(folder: Path) -> None:
     found = load_comparison(folder / "study")
     assert found.people is not None
     assert set(found.people.measures["n"]) == {N}
+
+
+def test_a_page_without_whisper_shows_no_distribution_of_surprisal(folder: Path) -> None:
+    compare([folder / "ldl-normal", folder / "ldl-hfloss"], out=folder / "ldl-only", resamples=100)
+    assert run_app(app, ["report", str(folder / "ldl-only")]) == 0
+    page = (folder / "ldl-only.html").read_text(encoding="utf-8")
+    assert "Listeners side by side" in page
+    assert "fig-distributions" not in page

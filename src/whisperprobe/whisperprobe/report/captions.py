@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from whisperprobe.comparison.listeners import WHISPER
 from whisperprobe.comparison.result import BASE, Comparison
 from whisperprobe.comparison.summary import summarise
 from whisperprobe.report import figures as draw
@@ -73,8 +74,9 @@ def captioned_figures(
     if conditions:
         alt = f"Audiograms: {'; '.join(map(_describe_ear, conditions))}."
         add("audiograms", draw.audiogram_chart(conditions, order), _AUDIOGRAMS, alt, 360)
-    alt = "Distributions of the spoken word's surprisal and rank, by condition, unadapted and tuned."
-    add("distributions", draw.distribution_chart(comparison, order), _DISTRIBUTIONS, alt, 760)
+    if WHISPER in set(comparison.clips["listener"]):  # other listeners have no probabilities of words
+        alt = "Distributions of the spoken word's surprisal and rank, by condition, unadapted and tuned."
+        add("distributions", draw.distribution_chart(comparison, order), _DISTRIBUTIONS, alt, 760)
     for condition in order:
         if condition == reference or not {(BASE, condition), (BASE, reference)} <= set(comparison.cells):
             continue

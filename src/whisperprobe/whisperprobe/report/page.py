@@ -95,7 +95,7 @@ def write_report(
         ("matrix-section", "Who understands what", True),
         ("conditions", "Conditions", bool(conditions)),
         ("listen", "Listen", bool(shown)),
-        ("distributions", "Distributions", True),
+        ("distributions", "Distributions", "distributions" in figures),
         ("words", "Words", True),
         ("listeners", "Listeners", bool(listeners)),
         ("people", "People", comparison.people is not None),

@@ -153,7 +153,7 @@ def make_up_chart(sounds: Sounds, model: str, order: Sequence[str]) -> go.Figure
     )  # fmt: skip
     figure.update_layout(
         height=160 + 34 * len(features), margin={"l": 90, "r": 20, "t": 20, "b": 70}, dragmode=False,
-        legend=_LEGEND_ABOVE,
+        legend=_LEGEND_ABOVE, showlegend=True,
     )  # fmt: skip
     return figure
 
