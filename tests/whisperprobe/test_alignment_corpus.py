@@ -225,6 +225,8 @@ def test_filtering_first_is_the_same_written_or_on_the_fly(speech: Path, alignme
         assert manifest["order"] == "condition, then cut"
         assert manifest["condition"]["name"] == "hfloss"
         assert "heard through `hfloss` first" in (folder / "README.md").read_text()
+    assert "Made in this order: words, then mask." in (alone / "README.md").read_text()
+    assert "Made in this order: mask, then words." in (written / "README.md").read_text()
     assert json.loads((alone / "manifest.json").read_text())["input"]["upstream"]["order"] == "cut"
     with pytest.raises(InputError, match="filtered already"):
         cut_words(masked, alignment, tmp_path / "e", condition="hfloss")

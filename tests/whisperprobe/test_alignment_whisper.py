@@ -19,7 +19,7 @@ from audiogram.errors import InputError
 from whisperprobe import WhisperAligner, choose_alignment_heads, save_alignment_heads
 from whisperprobe.alignment.cross_attention import Reading, default_heads, read_transcripts, standardised
 from whisperprobe.alignment.spoken import spoken_words
-from whisperprobe.alignment.whisper_dtw import timed_words, token_words
+from whisperprobe.alignment.word_tokens import timed_words, token_words
 from whisperprobe.features import log_mel
 
 _spec = spec_from_file_location("naive_probe", Path(__file__).with_name("naive_probe.py"))
@@ -254,3 +254,16 @@ def test_a_model_that_hears_trimmed_windows_is_heard_so(tiny: tuple[Any, Any], t
     assert not torch.allclose(read[0][2].weights, whole[0][2].weights)  # the rest of the window is heard no more
     alone = trimmed.read(sounds[2:], texts[2:], [(1, 0)])[0][2]
     assert torch.allclose(read[2][2].weights, alone.weights, atol=1e-6)
+
+
+def test_texts_begin_as_the_model_was_trained(tiny: tuple[Any, Any], tmp_path: Path) -> None:
+    model, tokenizer = tiny
+    model.save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    assert WhisperAligner.from_pretrained(tmp_path, device="cpu").leading_space
+    (tmp_path / "finetune.json").write_text(json.dumps({"leading_space": False}))
+    assert not WhisperAligner.from_pretrained(tmp_path, device="cpu").leading_space
+    assert WhisperAligner.from_pretrained(tmp_path, device="cpu", leading_space=True).leading_space
+    (tmp_path / "finetune.json").write_text("{}")
+    with pytest.raises(InputError, match=r"does not say whether texts began with a space .*--no-leading-space"):
+        WhisperAligner.from_pretrained(tmp_path, device="cpu")

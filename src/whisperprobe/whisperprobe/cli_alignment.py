@@ -57,8 +57,11 @@ def align(
         Path | None, typer.Option("--heads", metavar="FILE", help="whisper: JSON of heads; default: the model's own.")
     ] = None,
     leading_space: Annotated[
-        bool, typer.Option("--leading-space/--no-leading-space", help="whisper: texts are read with a space before.")
-    ] = True,
+        bool | None,
+        typer.Option(
+            "--leading-space/--no-leading-space", help="whisper: texts begin with a space; default: as trained."
+        ),
+    ] = None,
     language: Language = "en",
     batch_size: Annotated[int, typer.Option("--batch-size", metavar="N", help="Clips at once.")] = 8,
     splits: Splits = None,

@@ -196,7 +196,11 @@ def _front_matter(splits: Mapping[str, Sequence[str]]) -> str:
 
 def _footer(manifest: Mapping[str, Any]) -> str:
     rows = "\n".join(f"| {split} | {count} |" for split, count in manifest["plan"]["rows"].items())
-    return (
+    stages, before = [manifest["stage"]], manifest["input"].get("upstream")
+    while before is not None:
+        stages, before = [before["stage"], *stages], before["input"].get("upstream")
+    order = f"\nMade in this order: {', then '.join(stages)}.\n" if len(stages) > 1 else ""
+    return order + (
         "\n## Rows of the input\n\n| split | rows |\n| --- | --- |\n" + rows + "\n\nRows in = rows out + failures: "
         "what could not be used is in `failures/`, with the reason. `manifest.json` has the options, the versions and "
         "the input.\n"

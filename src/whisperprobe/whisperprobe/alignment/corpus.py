@@ -4,24 +4,22 @@ from __future__ import annotations
 
 import importlib.metadata
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pyarrow as pa
 
 from audiogram.corpus import MAX_SECONDS, open_corpus, run_stage
 from audiogram.errors import InputError, unknown_name
-from whisperprobe.alignment.gaps import EDGES, AlignedWord, check_edges, split_gaps
+from whisperprobe.alignment.gaps import EDGES, check_edges
+from whisperprobe.alignment.stage_work import Aligner, GridWork, ModelWork
 from whisperprobe.alignment.table import COLUMNS, STAGE, TABLE
 from whisperprobe.corpora.columns import beside
 from whisperprobe.ranks import shard_of_rank
 
 if TYPE_CHECKING:
-    from audiogram.corpus import Clip, Corpus, Part, PartWriter, SplitRule
-    from whisperprobe.alignment.textgrid import TextGrids
+    from audiogram.corpus import Corpus, SplitRule
 
 __all__ = ["METHODS", "Aligner", "align_corpus"]
 
@@ -31,23 +29,6 @@ _PACKAGES = {
     "whisper": ("torch", "transformers"),
     "textgrid": ("praatio",),
 }
-
-
-class Aligner(Protocol):
-    """What `align_corpus` aligns by: `CTCAligner`, `WhisperAligner`, or one of your own."""
-
-    method: str
-    sample_rate: int
-    batch_size: int
-    max_seconds: float | None
-
-    def __call__(
-        self, waveforms: Sequence[np.ndarray[Any, Any]], texts: Sequence[str]
-    ) -> list[list[AlignedWord] | InputError]:
-        """Align clips with their transcripts."""
-
-    def describe(self) -> dict[str, Any]:
-        """Return what decides the result, JSON-able."""
 
 
 def align_corpus(
@@ -62,7 +43,7 @@ def align_corpus(
     min_score: float = 0.0,
     unknown: str = "fail",
     heads: str | Path | Sequence[Sequence[int]] | None = None,
-    leading_space: bool = True,
+    leading_space: bool | None = None,
     language: str = "en",
     batch_size: int = 8,
     device: str = "auto",
@@ -106,8 +87,8 @@ def align_corpus(
         For "ctc": what becomes of characters that the model has not.
     heads : sequence of (layer, head), or path, optional
         For "whisper": whose attention is followed; see `WhisperAligner`.
-    leading_space : bool, default True
-        For "whisper": whether transcripts are read with a space before them.
+    leading_space : bool, optional
+        For "whisper": whether transcripts are read with a space before them; default as the model was trained.
     language : str, default "en"
         For "whisper": what its prompt says.
     batch_size : int, default 8
@@ -160,7 +141,7 @@ def align_corpus(
         from whisperprobe.alignment.textgrid import TextGrids
 
         grids = TextGrids(textgrids, (id for name in corpus.splits for id in corpus.ids(name)))
-        said, work = grids.describe(), _GridWork(edges, shift, {}, grids)
+        said, work = grids.describe(), GridWork(edges, shift, {}, grids)
     else:
         if textgrids is not None or model is None:
             raise InputError(f"method {method!r} takes a model (--model PATH) and no TextGrids.")
@@ -168,7 +149,7 @@ def align_corpus(
             model, method, min_score=min_score, batch_size=batch_size, unknown=unknown, heads=heads,
             leading_space=leading_space, language=language, device=device,
         )  # fmt: skip
-        said, work = aligner.describe(), _ModelWork(edges, shift, {}, aligner, max_seconds)
+        said, work = aligner.describe(), ModelWork(edges, shift, {}, aligner, max_seconds)
     work.names.update(beside(COLUMNS.names, corpus.columns))
     kinds = corpus.schema()
     run_stage(
@@ -211,105 +192,6 @@ def _opened(model: Any, method: str, **given: Any) -> Aligner:
     from whisperprobe.alignment.whisper_dtw import WhisperAligner
 
     return WhisperAligner.from_pretrained(model, **options)
-
-
-@dataclass
-class _Work:
-    """Writes the words of a part, clip by clip."""
-
-    edges: float
-    shift: float
-    names: dict[str, str]
-
-    def write(self, clip: Clip, words: Sequence[AlignedWord], seconds: float, method: str, writer: PartWriter) -> None:
-        found = np.array([(w.start, w.end) for w in words]) - self.shift
-        spoken = found.clip(0, seconds) if self.shift else found
-        starts, ends = split_gaps(spoken[:, 0], spoken[:, 1], seconds, self.edges)
-        beside_it = {new: clip.metadata.get(old) for old, new in self.names.items()}
-        rows = [
-            {
-                "clip_id": clip.id,
-                "word_index": number,
-                "word": word.word,
-                "start": float(start),
-                "end": float(end),
-                "score": word.score,
-                "method": method,
-                "spoken_start": float(spoken[number, 0]),
-                "spoken_end": float(spoken[number, 1]),
-                "text": clip.text,
-                **beside_it,
-            }
-            for number, (word, start, end) in enumerate(zip(words, starts, ends, strict=True))
-        ]
-        writer.add(TABLE, rows)
-
-
-@dataclass
-class _GridWork(_Work):
-    grids: TextGrids
-
-    def __call__(self, part: Part, clips: Iterable[Clip], writer: PartWriter) -> None:
-        for clip in clips:
-            try:
-                words, seconds = self.grids.align(clip.id, _transcript(clip))
-                self.write(clip, words, seconds, self.grids.method, writer)
-            except InputError as error:
-                writer.fail(clip.id, error)
-
-
-@dataclass
-class _ModelWork(_Work):
-    """Batch by batch; no batch reaches over a part, so a part is redone alike."""
-
-    aligner: Aligner
-    max_seconds: float
-
-    def __call__(self, part: Part, clips: Iterable[Clip], writer: PartWriter) -> None:
-        ready: list[tuple[Clip, np.ndarray[Any, Any]]] = []
-        for clip in clips:
-            try:
-                _transcript(clip)
-                ready.append((clip, self._sound(clip)))
-            except InputError as error:
-                writer.fail(clip.id, error)
-            if len(ready) == self.aligner.batch_size:
-                self._align(ready, writer)
-                ready = []
-        if ready:
-            self._align(ready, writer)
-
-    def _sound(self, clip: Clip) -> np.ndarray[Any, Any]:
-        from audiogram import sound
-
-        x, rate = clip.audio(self.max_seconds)
-        longest = self.aligner.max_seconds
-        if longest is not None and len(x) > longest * rate:
-            raise InputError(
-                f"{len(x) / rate:.2f} s do not fit the model's window of {longest:g} s. Method 'ctc' takes any length."
-            )
-        x = np.ascontiguousarray(sound.resample(x, rate, self.aligner.sample_rate), dtype=np.float32)
-        if not x.any():
-            raise InputError("silent: every sample is 0, so there is nothing to align.")
-        return x
-
-    def _align(self, ready: Sequence[tuple[Clip, np.ndarray[Any, Any]]], writer: PartWriter) -> None:
-        found = self.aligner([x for _, x in ready], [_transcript(clip) for clip, _ in ready])
-        for (clip, x), words in zip(ready, found, strict=True):
-            try:
-                if isinstance(words, InputError):
-                    raise words
-                self.write(clip, words, len(x) / self.aligner.sample_rate, self.aligner.method, writer)
-            except InputError as error:
-                writer.fail(clip.id, error)
-
-
-def _transcript(clip: Clip) -> str:
-    if clip.problem is not None:
-        raise InputError(clip.problem)
-    if clip.text is None or not clip.text.strip():
-        raise InputError("the clip has no transcript to be aligned with.")
-    return clip.text
 
 
 def _card(manifest: Mapping[str, Any]) -> str:

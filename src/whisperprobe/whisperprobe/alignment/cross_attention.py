@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,7 +14,15 @@ import torch
 from audiogram.errors import InputError
 from whisperprobe.probing.decode import encode
 
-__all__ = ["SAMPLES_PER_POSITION", "Reading", "attention_matrix", "default_heads", "read_transcripts", "standardised"]
+__all__ = [
+    "SAMPLES_PER_POSITION",
+    "Reading",
+    "attention_matrix",
+    "default_heads",
+    "read_heads",
+    "read_transcripts",
+    "standardised",
+]
 
 SAMPLES_PER_POSITION = 320  # of the encoder: two hops of 10 ms at 16 kHz
 
@@ -65,6 +75,18 @@ def check_heads(heads: Any, layers: int, per_layer: int) -> tuple[tuple[int, int
             "heads, counted from 0. Do they belong to another model?"
         )
     return pairs
+
+
+def read_heads(path: str | Path) -> list[list[int]]:
+    """Read the heads that `save_alignment_heads` has written."""
+    try:
+        said = json.loads(Path(path).read_text(encoding="utf-8"))
+        return [[int(layer), int(head)] for layer, head in said["alignment_heads"]]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{path} cannot be read as alignment heads ({error}); it is JSON such as "
+            '{"alignment_heads": [[2, 1], [3, 0]]}, as save_alignment_heads writes it.'
+        ) from error
 
 
 def read_transcripts(

@@ -14,7 +14,8 @@ from audiogram.corpus.files import write_whole
 from audiogram.errors import InputError
 from whisperprobe.alignment.cross_attention import Reading, standardised
 from whisperprobe.alignment.gaps import check_boundaries
-from whisperprobe.alignment.whisper_dtw import WhisperAligner, token_times
+from whisperprobe.alignment.whisper_dtw import WhisperAligner
+from whisperprobe.alignment.word_tokens import token_times
 
 __all__ = ["AlignmentHeads", "choose_alignment_heads", "save_alignment_heads"]
 

@@ -11,7 +11,7 @@ from audiogram.errors import InputError
 from whisperprobe.alignment.gaps import check_boundaries
 
 if TYPE_CHECKING:
-    from whisperprobe.alignment.corpus import Aligner
+    from whisperprobe.alignment.stage_work import Aligner
 
 __all__ = ["measure_shift"]
 

@@ -8,26 +8,24 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from audiogram.errors import InputError
 from whisperprobe.alignment.cross_attention import (
-    SAMPLES_PER_POSITION,
     Reading,
-    attention_matrix,
     check_heads,
     default_heads,
+    read_heads,
     read_transcripts,
 )
 from whisperprobe.alignment.gaps import AlignedWord, check_score, refuse_unlikely
 from whisperprobe.alignment.spoken import SpokenWord, spoken_words
-from whisperprobe.alignment.time_warping import warp_path
+from whisperprobe.alignment.word_tokens import timed_words, token_words
 from whisperprobe.features import WindowSpec, log_mel
 from whisperprobe.labels import prompt_ids
 from whisperprobe.probing.batches import end_id_of
 from whisperprobe.probing.windowing import PADDED, Windowing
 
-__all__ = ["MEDIAN_WIDTH", "WhisperAligner", "token_words"]
+__all__ = ["MEDIAN_WIDTH", "WhisperAligner"]
 
 MEDIAN_WIDTH = 7  # positions of 20 ms, as in OpenAI's Whisper
 
@@ -111,6 +109,7 @@ class WhisperAligner:
         device: str = "auto",
         dtype: Any = None,
         heads: str | Path | Sequence[Sequence[int]] | None = None,
+        leading_space: bool | None = None,
         **options: Any,
     ) -> WhisperAligner:
         """Load a Whisper from a folder or the hub.
@@ -125,6 +124,8 @@ class WhisperAligner:
             What the model runs in, float32 by default.
         heads : sequence of (layer, head), or path, optional
             As for the class, or a JSON file that `save_alignment_heads` has written.
+        leading_space : bool, optional
+            As for the class; default as `finetune` says in the folder that it has trained the model, else True.
         **options
             As for the class.
         """
@@ -139,8 +140,10 @@ class WhisperAligner:
             "dtype": str(loaded.model.dtype).removeprefix("torch."),
         }
         named = read_heads(heads) if isinstance(heads, str | Path) else heads
-        options.setdefault("windowing", read_windowing(folder_of(str(path))))
-        return cls(loaded.model, loaded.tokenizer, heads=named, source=source, **options)
+        folder = folder_of(str(path))
+        options.setdefault("windowing", read_windowing(folder))
+        space = trained_with_space(folder) if leading_space is None else leading_space
+        return cls(loaded.model, loaded.tokenizer, heads=named, leading_space=space, source=source, **options)
 
     def describe(self) -> dict[str, Any]:
         """Return what decides the result, JSON-able."""
@@ -242,74 +245,13 @@ class WhisperAligner:
         return ids, owner, words
 
 
-def token_words(
-    tokenizer: Any, text: str, words: Sequence[SpokenWord], *, leading_space: bool = True
-) -> tuple[list[int], list[int]]:
-    """Return the tokens of a text and, for each, which word it is part of.
-
-    Parameters
-    ----------
-    tokenizer : WhisperTokenizer
-        Byte-level: a token may be part of a character, and begin with the space before a word.
-    text : str
-        The text.
-    words : sequence of SpokenWord
-        Its words, from `spoken_words`.
-    leading_space : bool, default True
-        Whether the text is read with a space before it.
-
-    Returns
-    -------
-    ids : list of int
-        Its tokens, nothing added.
-    owner : list of int
-        Number of the word, from 0, or -1 for tokens of punctuation and white space alone.
-    """
-    shift = int(leading_space)
-    coded = tokenizer(
-        " " * shift + text, add_special_tokens=False, split_special_tokens=True, return_offsets_mapping=True
-    )
-    word_at = np.full(len(text) + shift, -1)
-    for number, word in enumerate(words):
-        word_at[word.start + shift : word.end + shift] = number
-    owner = [int(word_at[a:b].max(initial=-1)) for a, b in coded["offset_mapping"]]
-    return list(coded["input_ids"]), owner
-
-
-def timed_words(
-    words: Sequence[SpokenWord], owner: Sequence[int], reading: Reading, lead: int, width: int, seconds: float
-) -> list[AlignedWord]:
-    """Words with their times: from where the path comes to a word's first token to where it leaves its last."""
-    if not bool(reading.weights.isfinite().all()):
-        raise InputError("the model's attention is NaN or infinite. Are its weights damaged, or too wide for float16?")
-    begins = token_times(-attention_matrix(reading, lead, width).double().numpy(), seconds)
-    own = np.asarray(owner)
-    timed = []
-    for number, word in enumerate(words):
-        tokens = np.flatnonzero(own == number)
-        if not len(tokens):
-            raise InputError(f"the tokenizer gives the word {word.word!r} no token of its own; it cannot be placed.")
-        score = float(reading.probability[torch.from_numpy(tokens)].mean())
-        timed.append(AlignedWord(word.word, float(begins[tokens[0]]), float(begins[tokens[-1] + 1]), score))
-    return timed
-
-
-def token_times(cost: np.ndarray[Any, Any], seconds: float) -> np.ndarray[Any, Any]:
-    """When the path through a matrix of costs comes to each of its rows, in s, (rows,)."""
-    rows, columns = warp_path(cost)
-    first = columns[np.concatenate([[True], np.diff(rows) > 0])]
-    # Position k stands for the sound around k times 20 ms, so between two of them the border lies half-way.
-    times: np.ndarray[Any, Any] = np.clip((first - 0.5) * SAMPLES_PER_POSITION / 16_000, 0, seconds)
-    return times
-
-
-def read_heads(path: str | Path) -> list[list[int]]:
-    """Read the heads that `save_alignment_heads` has written."""
+def trained_with_space(folder: Path) -> bool:
+    """Whether a model has learnt texts with a space before them: as `finetune` says in its folder, else as Whisper."""
+    file = folder / "finetune.json"
     try:
-        said = json.loads(Path(path).read_text(encoding="utf-8"))
-        return [[int(layer), int(head)] for layer, head in said["alignment_heads"]]
+        return bool(json.loads(file.read_text(encoding="utf-8"))["leading_space"]) if file.is_file() else True
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(
-            f"{path} cannot be read as alignment heads ({error}); it is JSON such as "
-            '{"alignment_heads": [[2, 1], [3, 0]]}, as save_alignment_heads writes it.'
+            f"{file} does not say whether texts began with a space ({error!r}); give leading_space (--leading-space or "
+            "--no-leading-space)."
         ) from error
