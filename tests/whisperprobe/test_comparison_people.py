@@ -313,6 +313,7 @@ def test_compare_and_report_with_people(folder: Path, capsys: pytest.CaptureFixt
     for name in figures:
         start = page.index(f'id="fig-{name}-data">') + len(f'id="fig-{name}-data">')
         assert json.loads(page[start : page.index("</script>", start)])["data"]
+    assert "normal to hfloss" in page[page.index("What the conditions changed, paired by word") :]
     assert "scattergl" not in page[page.index("fig-people-responses-data") : page.index("fig-people-gain-data")]
 
 

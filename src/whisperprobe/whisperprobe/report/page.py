@@ -81,7 +81,13 @@ def write_report(
     from whisperprobe.report.examples import collect_examples
     from whisperprobe.report.methods import describe_condition, limits, methods_text
     from whisperprobe.report.palette import condition_colours
-    from whisperprobe.report.people_section import listener_rows, people_context, people_methods, sounds_context
+    from whisperprobe.report.people_section import (
+        change_rows,
+        listener_rows,
+        people_context,
+        people_methods,
+        sounds_context,
+    )
     from whisperprobe.report.tables import matrix_rows, word_columns
 
     shown = collect_examples(comparison, order, reference, corpora, examples)
@@ -122,6 +128,7 @@ def write_report(
             table_json=_script_json(table),
             order=order,
             listeners=listeners,
+            changes=change_rows(comparison, order),
             people=people_context(comparison, order),
             sounds=sounds_context(comparison, order),
             sound_figures=[name for name in figures if name.startswith("sounds-")],

@@ -6,6 +6,7 @@ import math
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from whisperprobe.comparison.effects import condition_effects
 from whisperprobe.comparison.listeners import WHISPER, describe_measure
 from whisperprobe.comparison.people_summary import people_sentences, sound_sentences
 from whisperprobe.comparison.result import Comparison, model_name
@@ -14,7 +15,7 @@ from whisperprobe.report import people_figures as draw
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-__all__ = ["figures_of_people", "listener_rows", "people_context", "people_methods", "sounds_context"]
+__all__ = ["change_rows", "figures_of_people", "listener_rows", "people_context", "people_methods", "sounds_context"]
 
 _Drawn = tuple[str, "go.Figure", str, str, int]
 _MEASURES_SHOWN = 4  # per model, beside accuracy
@@ -141,6 +142,28 @@ def listener_rows(comparison: Comparison, order: Sequence[str]) -> list[dict[str
                     "values": [_mean(cells.get((model, c)), 100 if measure == "correct" else 1) for c in order],
                 }
             )
+    return rows
+
+
+def change_rows(comparison: Comparison, order: Sequence[str]) -> list[dict[str, str]]:
+    """What each condition changed of each listener's measures, paired by word; empty where Whisper alone listened."""
+    if set(comparison.clips["listener"]) == {WHISPER}:
+        return []
+    rows = []
+    for row in condition_effects(comparison).to_dict("records"):
+        if row["measure"] not in comparison.measures_of(row["model"])[: 1 + _MEASURES_SHOWN]:
+            continue
+        scale = 100 if row["measure"] == "correct" else 1
+        change, low, high = (_three_digits(scale * row[name]) for name in ("difference", "low", "high"))
+        rows.append(
+            {
+                "listener": row["listener"],
+                "who": model_name(row["model"], order),
+                "measure": describe_measure(row["measure"]) + (" (percentage points)" if scale == 100 else ""),
+                "change": f"{row['reference']} to {row['condition']}",
+                "value": change + (f" ({low} to {high})" if row["low"] < row["high"] else ""),
+            }
+        )
     return rows
 
 
