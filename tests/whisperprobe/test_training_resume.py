@@ -267,6 +267,20 @@ def test_a_folder_that_was_moved_with_its_corpus_and_model_goes_on(
         train(tmp_path / "there")
 
 
+def test_what_a_kill_left_half_written_is_in_nobodys_way(
+    tone_words: Path, tone_listener: FinetuneResult, undisturbed: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "evaluations").mkdir()
+    (tmp_path / ".finetune.json").write_text("{")
+    (tmp_path / ".training.csv.123.tmp").write_text("step")
+    with pytest.raises(InputError, match="evaluations"):  # whose?
+        finetune(tone_words, tmp_path, model=tone_listener.path, **SHORT)
+    (tmp_path / "evaluations").rmdir()
+    finetune(tone_words, tmp_path, model=tone_listener.path, **SHORT)
+    assert same_weights(tmp_path, undisturbed)
+    assert [p.name for p in tmp_path.iterdir() if p.name.startswith(".")] == []
+
+
 def test_seals_name_every_file_with_size_and_digest(tmp_path: Path) -> None:
     checkpoint = tmp_path / "checkpoint-3"
     (checkpoint / "adapter").mkdir(parents=True)

@@ -57,7 +57,7 @@ class RunFolder:
         """
         file = self.path / self.options_file
         with self._told_unwritable():
-            others = sorted(p.name for p in self.path.iterdir() if p.name != LOCK)
+            others = sorted(p.name for p in self.path.iterdir() if not p.name.startswith("."))
             if file.is_file():
                 self._check_same(json.loads(file.read_text(encoding="utf-8")))
             elif others:
@@ -67,6 +67,8 @@ class RunFolder:
                 )
             else:
                 write_json(file, self.options)
+            for left in [*self.path.glob(".*.tmp"), *self.path.glob("*/.*.tmp")]:  # by a start that was killed
+                left.unlink()
             if anew:
                 self._start_over()
 
@@ -77,7 +79,8 @@ class RunFolder:
         except OSError as error:
             raise InputError(f"the output folder {self.path} cannot be written: {error.strerror or error}.") from error
         except json.JSONDecodeError as error:
-            raise InputError(f"{self.path / OPTIONS} is not JSON ({error}); remove it to train anew.") from error
+            file = self.path / self.options_file
+            raise InputError(f"{file} is not JSON ({error}); remove it to train anew.") from error
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
