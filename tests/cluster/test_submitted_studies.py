@@ -113,6 +113,7 @@ def test_a_killed_task_leaves_its_parts_which_resume_does(cluster: Cluster) -> N
     assert not list(out.glob("slurm/logs/finetune.held*"))
     status = cluster.submit("--status")
     assert re.search(r"mask task 1: part \w+-00001-of-00003 and 2 more; log: \S+mask-\d+_1\.log", status), status
+    assert "finetune.held.seed-1 never started" in status
     assert re.search(r"failed with exit code 137: task 1, share 1/2 of the parts\n== killed", cluster.logs())
 
     cluster.submit("--resume")

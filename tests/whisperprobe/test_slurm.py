@@ -15,7 +15,7 @@ from whisperprobe.slurm_estimates import machine_factors
 from whisperprobe.slurm_queue import ended_badly, live_tasks
 from whisperprobe.slurm_settings import ClusterSettings, read_settings
 from whisperprobe.slurm_status import describe_jobs, describe_status, study_status
-from whisperprobe.slurm_submitting import Submitted, read_submitted, render_flags, tasks_left
+from whisperprobe.slurm_submitting import Submitted, read_submitted, render_flags, submit_jobs, tasks_left
 from whisperprobe.study import run_study
 from whisperprobe.study_costs import Clips, Machine, Shape, expected_cost, model_shape
 from whisperprobe.study_plan import Plan, plan
@@ -262,3 +262,10 @@ def no_slurm(folder: Path) -> Path:
     for name in ("bash", "env"):
         (there / name).symlink_to(f"/usr/bin/{name}")
     return there
+
+
+def test_a_stage_alone_needs_what_comes_before_it(planned: Plan, settings: ClusterSettings, fake_slurm: Path) -> None:
+    assert fake_slurm.is_dir()
+    fits = [job for job in plan_jobs(planned, settings) if job.stage.kind == "finetune"]
+    with pytest.raises(InputError, match=r"stage finetune\.normal\.seed-1 needs stage mask, which is neither finished"):
+        submit_jobs(fits, planned, settings, ["run", "study.toml"])

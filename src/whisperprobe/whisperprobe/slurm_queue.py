@@ -77,7 +77,8 @@ def live_tasks(jobs: Iterable[int]) -> list[Task]:
     call = ["squeue", "--noheader", "--array", f"--user={getpass.getuser()}", "--format=%F|%K|%T|%r"]
     ended = subprocess.run(call, capture_output=True, text=True)
     if ended.returncode != 0:
-        raise WorkError(f"squeue does not answer: {ended.stderr.strip()}. Try again when Slurm is back.")
+        said = next(iter(ended.stderr.strip().splitlines()), "nothing said")
+        raise WorkError(f"squeue does not answer ({said}). Try again when Slurm is back.")
     found = []
     for line in ended.stdout.splitlines():
         job, index, state, reason = line.strip().split("|", 3)

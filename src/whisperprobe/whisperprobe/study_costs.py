@@ -146,7 +146,7 @@ def expected_cost(stage: StagePlan, clips: Clips, machine: Machine, shape: Shape
         sound = SOUND[options.get("format", "flac24")] * clips.seconds
         return Cost(heard * (each + per_second * clips.seconds) / machine.cores, start, heard * sound)
     if stage.kind == "compare":
-        return Cost(n * 0.0005, start, 5e4 + n * 200)
+        return Cost(n * 0.0005, start, 5e4 + n * 130)
     if stage.kind == "report":
         return Cost(0.0, start, 6e6)
     shape = shape or model_shape(options.get("model"), options.get("from_config"))

@@ -69,10 +69,11 @@ def timed(
         return  # one that went on where another had stopped says nothing about the whole
     share = Shard.parse(shard)
     parts = _parts(stage, share)
+    cores, gpus = 1, 0
     if stage.kind == "mask":
-        cores, gpus = min(workers or stage.options.get("workers", 1), len(parts)), 0
-    else:
-        cores, gpus = _threads(), _gpus()
+        cores = min(workers or stage.options.get("workers", 1), len(parts))
+    elif stage.kind in ("finetune", "probe"):
+        cores, gpus = _threads_and_gpus()
     timing = Timing(stage.name, stage.kind, done, max(1, len(parts)), seconds, _size(stage, parts), cores, gpus)
     file = Path(planned.out) / _FOLDER / f"{stage.name}{f'-{share.index}-of-{share.of}' if shard else ''}.json"
     file.parent.mkdir(exist_ok=True)
@@ -111,13 +112,7 @@ def _size(stage: StagePlan, parts: list[Part]) -> int:
     return sum(file.stat().st_size for file in files if file.is_file())
 
 
-def _threads() -> int:
+def _threads_and_gpus() -> tuple[int, int]:
     import torch
 
-    return int(torch.get_num_threads())
-
-
-def _gpus() -> int:
-    import torch
-
-    return int(torch.cuda.device_count()) if torch.cuda.is_available() else 0
+    return int(torch.get_num_threads()), int(torch.cuda.device_count()) if torch.cuda.is_available() else 0
