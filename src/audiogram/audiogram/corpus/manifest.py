@@ -198,7 +198,7 @@ def _footer(manifest: Mapping[str, Any]) -> str:
     rows = "\n".join(f"| {split} | {count} |" for split, count in manifest["plan"]["rows"].items())
     stages, before = [manifest["stage"]], manifest["input"].get("upstream")
     while before is not None:
-        stages, before = [before["stage"], *stages], before["input"].get("upstream")
+        stages, before = [before["stage"], *stages], before.get("input", {}).get("upstream")
     order = f"\nMade in this order: {', then '.join(stages)}.\n" if len(stages) > 1 else ""
     return order + (
         "\n## Rows of the input\n\n| split | rows |\n| --- | --- |\n" + rows + "\n\nRows in = rows out + failures: "
