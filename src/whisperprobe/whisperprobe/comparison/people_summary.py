@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from whisperprobe.comparison.listeners import describe_measure
 from whisperprobe.comparison.phonemes import MAKE_UP
 from whisperprobe.comparison.severity import conditions_heard, severity_note
+from whisperprobe.comparison.words import and_between
 
 if TYPE_CHECKING:
     from whisperprobe.comparison.people import PeopleComparison
@@ -53,7 +54,7 @@ def _why(found: PeopleComparison) -> str:
 def _gains(found: PeopleComparison) -> list[str]:
     table = found.measures
     good = int((table["p_holm"] < 0.05).sum())
-    beyond = f" beyond {_and(list(found.baseline))}" if found.baseline else ""
+    beyond = f" beyond {and_between(list(found.baseline))}" if found.baseline else ""
     tested = f"{len(table)} measure{'s were' if len(table) != 1 else ' was'} tested; {good or 'none'} predicted"
     return [f"{tested} the responses{beyond} at p < 0.05 after Holm's correction for that many tests."]
 
@@ -119,7 +120,7 @@ def _confusions(comparison: Comparison, model: str, who: str) -> list[str]:
                 f"{_percent(1 - row['right'])} under {condition} (left out {_percent(row['left_out'])}, place wrong "
                 f"{_percent(row['place'])}, manner {_percent(row['manner_wrong'])}, voicing {_percent(row['voicing'])})"
             )
-    return [f"Consonants not heard as spoken, {who}: {_and(parts)}."] if parts else []
+    return [f"Consonants not heard as spoken, {who}: {and_between(parts)}."] if parts else []
 
 
 def _percent(share: float) -> str:
@@ -143,7 +144,3 @@ def _p(value: float) -> str:
     if not math.isfinite(value):
         return "unknown"
     return "< 0.001" if value < 0.001 else f"= {value:.3f}"
-
-
-def _and(parts: list[str]) -> str:
-    return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from audiogram.errors import AudiogramWarning, InputError
+from whisperprobe.comparison.words import and_between
 
 if TYPE_CHECKING:
     from audiogram.listening import Condition
@@ -76,10 +77,10 @@ def severity_note(conditions: Iterable[Condition]) -> str | None:
     indices = {s.name: s.sii for s in losses if s.sii is not None}
     parts = []
     if len(averages) > 1 and max(averages.values()) - min(averages.values()) > _PTA:
-        listed = _join([f"{name} {value:.1f} dB" for name, value in averages.items()])
+        listed = and_between([f"{name} {value:.1f} dB" for name, value in averages.items()])
         parts.append(f"the average threshold over 500, 1000, 2000 and 4000 Hz (PTA4) is {listed}")
     if len(indices) > 1 and max(indices.values()) - min(indices.values()) > _SII:
-        listed = _join([f"{name} {value:.2f}" for name, value in indices.items()])
+        listed = and_between([f"{name} {value:.2f}" for name, value in indices.items()])
         parts.append(f"the speech intelligibility index (SII) for normal speech in quiet is {listed}")
     if not parts:
         return None
@@ -104,7 +105,3 @@ def conditions_heard(runs: Iterable[Mapping[str, Any]]) -> list[Condition]:
         elif name in audiogram.conditions():
             found[name] = audiogram.condition(name)
     return list(found.values())
-
-
-def _join(parts: Sequence[str]) -> str:
-    return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)

@@ -13,6 +13,7 @@ from audiogram.errors import unknown_name
 from whisperprobe.comparison.effects import reference_condition
 from whisperprobe.comparison.people_summary import people_sentences, severity_sentences, sound_sentences
 from whisperprobe.comparison.result import BASE, Cell, Comparison
+from whisperprobe.comparison.words import and_between
 
 __all__ = ["Recovery", "recovery", "reference_condition", "summarise", "worst_words"]
 
@@ -214,9 +215,9 @@ def _transfer(comparison: Comparison, order: Sequence[str]) -> list[str]:
             parts.append(part)
         if parts:
             if model in comparison.conditions:
-                sentences.append(f"Transfer: the model tuned on {model} understood {_and(parts)}.")
+                sentences.append(f"Transfer: the model tuned on {model} understood {and_between(parts)}.")
             else:
-                sentences.append(f"The model {model} understood {_and(parts)}.")
+                sentences.append(f"The model {model} understood {and_between(parts)}.")
     return sentences
 
 
@@ -232,7 +233,7 @@ def _suffering(comparison: Comparison, condition: str, reference: str) -> list[s
     for word, before, after, confusion in zip(*columns, strict=True):
         heard = f", heard as “{confusion}”" if isinstance(confusion, str) else ""
         words.append(f"“{word}” ({100 * before:.0f} % to {100 * after:.0f} %{heard})")
-    return [f"The words that suffered most under {condition}: {_and(words)}."]
+    return [f"The words that suffered most under {condition}: {and_between(words)}."]
 
 
 def _percent(share: float) -> str:
@@ -265,7 +266,3 @@ def _range(low: float, high: float) -> str:
 
 def _count(n: int, name: str) -> str:
     return f"{n:,} {name}" + ("" if n == 1 else "s")
-
-
-def _and(parts: Sequence[str]) -> str:
-    return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -9,9 +10,20 @@ import pandas as pd
 
 from whisperprobe.labels import word_of
 
-__all__ = ["as_numbers", "heard_as", "word_of", "word_table"]
+__all__ = ["and_between", "as_numbers", "heard_as", "word_of", "word_table"]
 
 NOTHING = "(nothing)"
+
+
+def and_between(parts: Sequence[str]) -> str:
+    """Several things in a sentence.
+
+    Examples
+    --------
+    >>> and_between(["a", "b", "c"]), and_between(["a", "b"]), and_between(["a"])
+    ('a, b and c', 'a and b', 'a')
+    """
+    return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
 
 
 def as_numbers(column: pd.Series[Any]) -> np.ndarray[Any, np.dtype[np.float64]]:

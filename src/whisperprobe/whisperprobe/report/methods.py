@@ -7,6 +7,7 @@ from typing import Any
 
 from whisperprobe.comparison.result import BASE, Comparison
 from whisperprobe.comparison.severity import pta4, severities, severity_note
+from whisperprobe.comparison.words import and_between
 
 __all__ = ["describe_condition", "limits", "methods_text"]
 
@@ -45,8 +46,8 @@ def limits(conditions: Sequence[Any]) -> list[str]:
     shaped = [c.name for c in conditions if c.filter == "attenuation" and c.name not in flat]
     if shaped:
         notes.append(
-            f"The filter “attenuation” ({_join(shaped)}) is a fixed linear gain at every frequency. In the sound, "
-            "nothing is lost that a linear filter could not restore, and a model can learn to undo it; only what falls "
+            f"The filter “attenuation” ({and_between(shaped)}) is a fixed linear gain at every frequency. In the "
+            "sound, nothing is lost that a linear filter could not restore, and a model can learn to undo it; only what falls "
             "more than 80 dB below a recording's loudest spot is cut off by the log-mel spectrogram that Whisper "
             "hears. A real hearing loss also destroys information: sounds below threshold are gone, loudness grows too "
             "fast above it, and neighbouring frequencies blur. Recovery after fine-tuning here says that the cues were "
@@ -54,11 +55,11 @@ def limits(conditions: Sequence[Any]) -> list[str]:
         )
     if peak:
         notes.append(
-            f"Peak normalisation ({_join(peak)}) brings every clip to full scale after the filter. The conditions thus "
-            "model the shape of a loss, not the loss of audibility."
+            f"Peak normalisation ({and_between(peak)}) brings every clip to full scale after the filter. The conditions "
+            "thus model the shape of a loss, not the loss of audibility."
         )
     if len({c.normalise for c in conditions}) > 1:
-        kinds = _join([f"{c.name}: {c.normalise}" for c in conditions])
+        kinds = and_between([f"{c.name}: {c.normalise}" for c in conditions])
         notes.append(
             f"The conditions are not normalised alike ({kinds}), so they differ in level as well as in what is heard. "
             "A difference between them confounds the two."
@@ -74,17 +75,17 @@ def methods_text(comparison: Comparison, versions: Mapping[str, str]) -> list[st
     clips = comparison.clips
     seeds = sorted({int(s) for s in clips["seed"].dropna()})
     tuned = [m for m in comparison.models if m in comparison.conditions]
-    listeners = _join(
+    listeners = and_between(
         (["the unadapted model"] if BASE in comparison.models else [])
-        + ([f"models fine-tuned on {_join(tuned)}"] if tuned else [])
+        + ([f"models fine-tuned on {and_between(tuned)}"] if tuned else [])
         + [f"the model {m}" for m in comparison.models if m != BASE and m not in tuned]
     )
-    repeated = f" The study was repeated with seeds {_join([str(s) for s in seeds])}." if len(seeds) > 1 else ""
-    software = _join([f"{name} {version}" for name, version in versions.items()])
+    repeated = f" The study was repeated with seeds {and_between([str(s) for s in seeds])}." if len(seeds) > 1 else ""
+    software = and_between([f"{name} {version}" for name, version in versions.items()])
     return [
         f"Speech was filtered through the audiograms above, and {listeners} transcribed "
         f"{clips['clip_id'].nunique():,} recordings of {clips['word'].nunique():,} words under "
-        f"{_join(list(comparison.conditions))}."
+        f"{and_between(list(comparison.conditions))}."
         f"{repeated} An answer counts as correct when it equals the spoken word after Whisper's text normalisation. "
         "Surprisal is −log₂ of the probability of the spoken word, read in by teacher forcing, summed over its "
         "spelling variants (lower case, capitalised, with and without leading space), the end of the word included.",
@@ -108,7 +109,3 @@ def _words(value: Any) -> str:
     if isinstance(value, Mapping):
         return ", ".join(f"{k} = {v}" for k, v in value.items())
     return f"{value:g} dB SPL" if isinstance(value, int | float) else str(value)
-
-
-def _join(parts: Sequence[str]) -> str:
-    return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
