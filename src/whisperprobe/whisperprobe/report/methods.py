@@ -47,16 +47,16 @@ def limits(conditions: Sequence[Any]) -> list[str]:
     if shaped:
         notes.append(
             f"The filter “attenuation” ({and_between(shaped)}) is a fixed linear gain at every frequency. In the "
-            "sound, nothing is lost that a linear filter could not restore, and a model can learn to undo it; only what falls "
-            "more than 80 dB below a recording's loudest spot is cut off by the log-mel spectrogram that Whisper "
+            "sound, nothing is lost that a linear filter could not restore, and a model can learn to undo it; only what "
+            "falls more than 80 dB below a recording's loudest spot is cut off by the log-mel spectrogram that Whisper "
             "hears. A real hearing loss also destroys information: sounds below threshold are gone, loudness grows too "
             "fast above it, and neighbouring frequencies blur. Recovery after fine-tuning here says that the cues were "
             "still in the signal, not that a listener with such a loss would recover."
         )
     if peak:
         notes.append(
-            f"Peak normalisation ({and_between(peak)}) brings every clip to full scale after the filter. The conditions "
-            "thus model the shape of a loss, not the loss of audibility."
+            f"Peak normalisation ({and_between(peak)}) brings every clip to full scale after the filter. The "
+            "conditions thus model the shape of a loss, not the loss of audibility."
         )
     if len({c.normalise for c in conditions}) > 1:
         kinds = and_between([f"{c.name}: {c.normalise}" for c in conditions])
