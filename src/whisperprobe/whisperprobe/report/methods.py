@@ -49,9 +49,9 @@ def limits(conditions: Sequence[Any]) -> list[str]:
             f"The filter “attenuation” ({and_between(shaped)}) is a fixed linear gain at every frequency. In the "
             "sound, nothing is lost that a linear filter could not restore, and a model can learn to undo it; only "
             "what falls more than 80 dB below a recording's loudest spot is cut off by the log-mel spectrogram that "
-            "Whisper hears. A real hearing loss also destroys information: sounds below threshold are gone, loudness grows "
-            "too fast above it, and neighbouring frequencies blur. Recovery after fine-tuning here says that the cues were "
-            "still in the signal, not that a listener with such a loss would recover."
+            "Whisper hears. A real hearing loss also destroys information: sounds below threshold are gone, loudness "
+            "grows too fast above it, and neighbouring frequencies blur. Recovery after fine-tuning here says that "
+            "the cues were still in the signal, not that a listener with such a loss would recover."
         )
     if peak:
         notes.append(
