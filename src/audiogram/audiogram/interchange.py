@@ -81,6 +81,13 @@ def from_json(text: str) -> Subject | list[Subject]:
 def write_json(path: str | Path, value: Subject | Iterable[Subject]) -> None:
     """Write an audiogram, a listener or a list of them to a `.json` file; see `to_json`.
 
+    Parameters
+    ----------
+    path : str or Path
+        File to write; one that is there is replaced as a whole.
+    value : Audiogram, Listener or iterable of them
+        What to write.
+
     Raises
     ------
     WorkError
@@ -95,6 +102,16 @@ def write_json(path: str | Path, value: Subject | Iterable[Subject]) -> None:
 
 def read_json(path: str | Path) -> Subject | list[Subject]:
     """Read what `write_json` wrote; see `from_json`.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file.
+
+    Returns
+    -------
+    Audiogram, Listener or list of them
+        As they were written.
 
     Raises
     ------

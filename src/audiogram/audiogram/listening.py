@@ -202,6 +202,11 @@ class Condition:
 def conditions() -> tuple[str, ...]:
     """Names of the built-in conditions.
 
+    Returns
+    -------
+    tuple of str
+        As `condition`, `apply_conditions` and the command lines take them.
+
     Examples
     --------
     >>> conditions()
@@ -220,6 +225,16 @@ def condition(name: str) -> Condition:
 
     They are those of the study that started this project: `attenuation` with 2048/512 samples, thresholds
     interpolated linearly in Hz, peak normalisation.
+
+    Parameters
+    ----------
+    name : {"normal", "lfloss", "hfloss"}
+        10 dB HL throughout; low frequencies lost; high frequencies lost.
+
+    Returns
+    -------
+    Condition
+        To be called on sound, `condition(x, sample_rate=...)`.
 
     Raises
     ------

@@ -192,9 +192,18 @@ def format_of(path: str | os.PathLike[str]) -> str:
 
 
 def write(path: str | os.PathLike[str], x: npt.ArrayLike, rate: int, format: str | None = None) -> None:
-    """Write mono sound to a file, whole or not at all; `x`, `rate` and `format` as in `encode`.
+    """Write mono sound to a file, whole or not at all.
 
-    Without a `format`, the name decides: 24-bit FLAC for .flac, 16-bit WAV for .wav.
+    Parameters
+    ----------
+    path : str or path-like
+        File to write, ending in .flac or .wav.
+    x : array_like of float, shape (samples,)
+        Mono sound, within ±1 but for `wav32f`.
+    rate : int
+        Sampling rate in Hz.
+    format : {"flac24", "flac16", "wav", "wav32f"}, optional
+        Without one, the name decides: 24-bit FLAC for .flac, 16-bit WAV for .wav.
 
     Raises
     ------

@@ -58,6 +58,11 @@ def presets() -> tuple[str, ...]:
     `bisgaard-n1` to `-n7`, flat and moderately sloping, and `bisgaard-s1` to `-s3`, steep. `preset` also knows
     `iso7029-SEX-AGE` and `iso7029-SEX-AGE-pPERCENTILE`, see `iso7029`.
 
+    Returns
+    -------
+    tuple of str
+        In the order of the table.
+
     Examples
     --------
     >>> presets()[:4], len(presets())
@@ -73,6 +78,11 @@ def preset(name: str) -> Audiogram:
     ----------
     name : str
         One of `presets()`, or like `iso7029-male-60` or `iso7029-female-65-p90`.
+
+    Returns
+    -------
+    Audiogram
+        With that name.
 
     Raises
     ------

@@ -107,6 +107,11 @@ def get_filter(name: str) -> type[Any]:
     name : str
         A name of `list_filters()`.
 
+    Returns
+    -------
+    type
+        The filter's class, its options checked against the signature when it is called.
+
     Raises
     ------
     InputError

@@ -49,6 +49,11 @@ def set_threads(count: int) -> None:
 def get_threads() -> int:
     """How many threads filters use; see `set_threads`.
 
+    Returns
+    -------
+    int
+        1 or more.
+
     Raises
     ------
     InputError

@@ -140,6 +140,16 @@ def compare(
 def load_comparison(folder: str | Path) -> Comparison:
     """Read a comparison from the folder that `compare(..., out=folder)` wrote.
 
+    Parameters
+    ----------
+    folder : path
+        That folder, or `comparison/` of a study.
+
+    Returns
+    -------
+    Comparison
+        The same as `compare` gave.
+
     Raises
     ------
     InputError

@@ -74,6 +74,8 @@ def evaluate_corpus(
         See `audiogram.corpus.run_stage`.
     max_samples : int, optional
         A random sample of so many clips of each split, drawn with `seed`.
+    seed : int, default 0
+        Of that sample.
     name : str, optional
         What comparisons call this listener; default the condition that it was trained under.
     text_pattern, text_map, split

@@ -46,6 +46,8 @@ class Probe:
         Longest greedy output, end token included; bounded by the decoder's positions too.
     timestamps : bool, default False
         Let the model write timestamps, under Whisper's rules; a ground truth is then read in behind `<|0.00|>`.
+    source : dict, optional
+        Where the model came from, for the run's record; `from_pretrained` fills it in.
     windowing : Windowing, default padded
         How the model was trained to meet its window: what `padding` and `margin` are when they are not given.
 
