@@ -1,6 +1,6 @@
 """Every public name has a complete numpydoc docstring: python docs/check_docstrings.py; exit code 1 and a list if not.
 
-Functions: a summary, every parameter, what is returned or yielded, and `Raises` where they raise `InputError` themselves.
+Functions: a summary, every parameter, what is returned or yielded, `Raises` where they raise `InputError` themselves.
 Classes: the same for their parameters, or `Attributes` where the library makes them and users read them. Their public
 methods and properties: a docstring.
 """
@@ -20,7 +20,7 @@ from numpydoc.docscrape import ClassDoc, FunctionDoc
 from numpydoc.validate import validate
 
 sys.path.insert(0, str(Path(__file__).parent))
-from generate_pages import MODULES, public_names  # noqa: E402
+from generate_pages import MODULES, public_names
 
 DOCUMENTED = {"GL08", "SS01"}  # a docstring, with a summary
 COMPLETE = DOCUMENTED | {"PR01", "PR02", "PR07", "RT01", "YD01", "GL07"}  # parameters, returns, order
