@@ -144,3 +144,60 @@ def test_other_mistakes_are_said(tmp_path: Path) -> None:
     np.savez(tmp_path / "b.npz", words=np.array(["a", "b"]), vectors=np.zeros((3, 2)))
     with pytest.raises(InputError, match=r"2 words and vectors of shape \(3, 2\)"):
         open_semantics(tmp_path / "b.npz")
+
+
+def test_names_of_rows_are_no_dimension(tmp_path: Path) -> None:
+    """R's write.csv and pandas' to_csv put them in front, in a column without a name."""
+    path = tmp_path / "space.csv"
+    rows = ['"1","ship",0.5,2', '"2","thick",1,4']
+    for header, lines in (('"","word","d1","d2"', rows), ('"word","d1","d2"', rows), ('"","d1","d2"', ["ship,0.5,2"])):
+        path.write_text("\n".join([header, *lines, ""]))
+        assert open_semantics(path).look_up(["ship"]).vectors.tolist() == [[0.5, 2.0]]
+    pd.DataFrame({"d1": [0.5], "d2": [2.0]}, index=pd.Index(["ship"], name="word")).to_parquet(tmp_path / "a.parquet")
+    assert open_semantics(tmp_path / "a.parquet").look_up(["ship"]).vectors.tolist() == [[0.5, 2.0]]
+
+
+def test_endings_in_capitals_byte_order_marks_and_words_as_bytes(tmp_path: Path) -> None:
+    table = pd.DataFrame({"word": ["ship"], "d1": [0.5], "d2": [2.0]})
+    table.to_csv(tmp_path / "A.TSV", index=False, sep="\t")
+    table.to_parquet(tmp_path / "A.PARQUET")
+    (tmp_path / "a.vec").write_text("1 2\nship 0.5 2\n", encoding="utf-8-sig")
+    (tmp_path / "a.txt").write_text("ship 0.5 2\n", encoding="utf-8-sig")
+    np.savez(tmp_path / "a.npz", words=np.array([b"ship"]), vectors=[[0.5, 2.0]])
+    (tmp_path / "a.npz").rename(tmp_path / "A.NPZ")
+    for name in ("A.TSV", "A.PARQUET", "a.vec", "a.txt", "A.NPZ"):
+        assert open_semantics(tmp_path / name).look_up(["ship"]).vectors.tolist() == [[0.5, 2.0]], name
+
+
+def test_what_is_no_table_of_vectors_is_said(tmp_path: Path) -> None:
+    def refused(match: str) -> None:
+        with pytest.raises(InputError, match=match):
+            open_semantics(path)
+
+    path = tmp_path / "a.csv"
+    path.write_text("word;d1;d2\nship;0,5;2\n")
+    refused("single column 'word;d1;d2'.*commas separate columns")
+    path.write_text("word,d1\n")
+    refused("0 words and 1 columns of numbers")
+    path.write_text("word\nship\n")
+    refused("1 words and 0 columns of numbers")
+    path = tmp_path / "a.parquet"
+    pd.DataFrame({"word": ["ship", None], "d1": [1.0, 2.0]}).to_parquet(path)
+    refused("row 2 has no word")
+    path = tmp_path / "a.npz"
+    with path.open("wb") as file:
+        np.save(file, np.eye(2))
+    refused("one array without a name")
+    np.savez(path, words=["ship"], vectors=[[1j]])
+    refused("complex")
+
+
+def test_words_that_are_no_list_of_texts_are_refused() -> None:
+    space = open_semantics({"ship": [1.0]})
+    with pytest.raises(InputError, match="give a list of words"):
+        space.look_up("ship")
+    for wrong in (None, 3):
+        with pytest.raises(InputError, match=f"received {wrong} among the words"):
+            space.look_up(["ship", wrong])  # type: ignore[list-item]
+        with pytest.raises(InputError, match="give a file, whisper:MODEL or a mapping"):
+            open_semantics(wrong)  # type: ignore[arg-type]

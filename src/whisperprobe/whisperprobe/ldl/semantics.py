@@ -102,7 +102,12 @@ class Semantics:
         InputError
             A vector that was found is not finite.
         """
+        if isinstance(words, str):
+            raise InputError(f"look_up received the text {words!r}; give a list of words, [{words!r}].")
         asked = tuple(words)
+        strange = [word for word in asked if not isinstance(word, str)]
+        if strange:
+            raise InputError(f"look_up received {strange[0]!r} among the words; words are text.")
         vectors = np.zeros((len(asked), self.dimensions), dtype=np.float32)
         known: dict[str, tuple[np.ndarray | None, str]] = {}
         found = []
@@ -190,6 +195,11 @@ def open_semantics(source: str | Path | Mapping[str, Any] | Semantics) -> Semant
         model = str(source).removeprefix(WHISPER)
         tokens = TokenVectors(model)
         return Semantics(f"{WHISPER}{Path(model).name}", "whisper", tokens, model, tokens.fingerprint)
+    if not isinstance(source, str | Path):
+        raise InputError(
+            f"open_semantics received {type(source).__name__}; give a file, {WHISPER}MODEL or a mapping from words to "
+            "vectors."
+        )
     path = Path(source)
     if not path.is_file():
         raise InputError(

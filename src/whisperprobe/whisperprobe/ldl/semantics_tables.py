@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -44,7 +45,7 @@ class TableVectors:
 
     def __init__(self, words: Sequence[str], vectors: Any, source: str) -> None:
         try:
-            self.vectors = np.asarray(vectors, dtype=np.float32)
+            self.vectors = np.asarray(_real(vectors), dtype=np.float32)
         except (ValueError, TypeError) as error:
             raise InputError(f"{source}: the vectors are not numbers, all of one length ({error}).") from error
         if self.vectors.ndim != 2 or not self.vectors.size or len(self.vectors) != len(words):
@@ -71,6 +72,12 @@ class TableVectors:
         return len(self._rows)
 
 
+def _real(vectors: Any) -> Any:
+    if np.iscomplexobj(vectors):
+        raise TypeError("they are complex")
+    return vectors
+
+
 def from_mapping(vectors: Mapping[str, Any]) -> TableVectors:
     """Vectors of a mapping from words."""
     rows = list(vectors.values())
@@ -95,11 +102,8 @@ def read_table(path: Path) -> TableVectors:
         It cannot be read or is no such table.
     """
     try:
-        if path.suffix == ".npz":
-            with np.load(path, allow_pickle=False) as arrays:
-                if not {"words", "vectors"} <= set(arrays):
-                    raise InputError(f"{path} has arrays {', '.join(arrays)}; 'words' and 'vectors' are needed.")
-                return TableVectors([str(word) for word in arrays["words"]], arrays["vectors"], str(path))
+        if path.suffix.lower() == ".npz":
+            return _arrays(path)
         table = _frame(path)
     except (OSError, ValueError, zipfile.BadZipFile) as error:
         if isinstance(error, InputError):
@@ -107,8 +111,13 @@ def read_table(path: Path) -> TableVectors:
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise InputError(f"{path} cannot be read as word vectors: {reason}") from error
     column = _word_column(table, path)
+    if table[column].isna().any():
+        row = int(np.flatnonzero(table[column].isna().to_numpy())[0]) + 1
+        raise InputError(f"{path}: row {row} has no word in the column {column!r}. Leave such rows out.")
     words = [str(word) for word in table[column]]
     rest = table.drop(columns=column)
+    if not rest.size:
+        raise InputError(f"{path} has {len(words)} words and {rest.shape[1]} columns of numbers: no vectors.")
     if rest.shape[1] == 1 and rest.iloc[:, 0].map(np.ndim).eq(1).all():
         lengths = rest.iloc[:, 0].map(len)
         if lengths.nunique() != 1:
@@ -117,25 +126,52 @@ def read_table(path: Path) -> TableVectors:
     return TableVectors(words, rest.to_numpy(), str(path))
 
 
+def _arrays(path: Path) -> TableVectors:
+    opened = np.load(path, allow_pickle=False)
+    if isinstance(opened, np.ndarray):
+        raise InputError(f"{path} holds one array without a name; save it with numpy.savez(words=..., vectors=...).")
+    with opened as arrays:
+        if not {"words", "vectors"} <= set(arrays):
+            raise InputError(f"{path} has arrays {', '.join(arrays)}; 'words' and 'vectors' are needed.")
+        words = [word.decode() if isinstance(word, bytes) else str(word) for word in arrays["words"]]
+        return TableVectors(words, arrays["vectors"], str(path))
+
+
 def _frame(path: Path) -> pd.DataFrame:
     import pandas as pd
 
-    if path.suffix == ".parquet":
-        return pd.read_parquet(path)
+    kind = path.suffix.lower()
+    if kind == ".parquet":
+        table = pd.read_parquet(path)
+        named = isinstance(table.index, pd.RangeIndex) or table.index.name is None
+        return table if named else table.reset_index()
+    separator, called = ("\t", "tabs") if kind == ".tsv" else (",", "commas")
     # "nan", "null" and "NA" are words; a missing number is found when it does not become one
-    return pd.read_csv(path, sep="\t" if path.suffix == ".tsv" else ",", keep_default_na=False)
+    table = pd.read_csv(path, sep=separator, keep_default_na=False)
+    if table.shape[1] == 1 and re.search(r"[;,\t|]", str(table.columns[0])):
+        raise InputError(
+            f"{path} has the single column {str(table.columns[0])[:60]!r}. In a {kind} file {called} separate columns, "
+            "and numbers have a decimal point."
+        )
+    # names of rows, as R's write.csv and pandas' to_csv put them in front under no name, are no dimension
+    numbers = str(table.columns[0]) == "Unnamed: 0" and table.shape[1] > 1 and not _texts(table.iloc[:, :1])
+    return table.iloc[:, 1:] if numbers else table
 
 
-def _word_column(table: pd.DataFrame, path: Path) -> str:
+def _texts(table: pd.DataFrame) -> list[Any]:
+    """Columns that hold no numbers, nor lists of them."""
     from pandas.api.types import is_numeric_dtype
 
-    named = [name for name in table.columns if str(name).casefold() == "word"]
-    texts = [
+    return [
         name
         for name in table.columns
         if not is_numeric_dtype(table[name]) and len(table) and np.ndim(table[name].iloc[0]) == 0
     ]
-    candidates = named or texts
+
+
+def _word_column(table: pd.DataFrame, path: Path) -> str:
+    named = [name for name in table.columns if str(name).casefold() == "word"]
+    candidates = named or _texts(table)
     if len(candidates) != 1:
         raise InputError(
             f"{path} has {len(candidates)} columns that could hold the words "

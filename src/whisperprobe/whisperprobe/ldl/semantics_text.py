@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import mmap
 import os
 from pathlib import Path
@@ -44,7 +45,8 @@ class TextVectors:
             raise InputError(f"{path} cannot be read: {error.strerror or error}.") from error
         if self._bytes[:2] == b"\x1f\x8b":
             raise InputError(f"{path} is compressed: unpack it first (gunzip).")
-        first = self._line(0).split()
+        start = len(codecs.BOM_UTF8) if self._bytes[:3] == codecs.BOM_UTF8 else 0
+        first = self._line(start).split()
         said = None
         if len(first) == 2 and first[0].isdigit() and first[1].isdigit():
             said, self.dimensions = int(first[0]), int(first[1])
@@ -56,7 +58,7 @@ class TextVectors:
                 "tables in .csv, .tsv, .parquet or .npz."
             )
         self._places: dict[bytes, int] = {}
-        self._index(0 if said is None else self._bytes.find(b"\n") + 1 or len(self._bytes), said)
+        self._index(start if said is None else self._bytes.find(b"\n") + 1 or len(self._bytes), said)
 
     def vector(self, word: str) -> np.ndarray | None:
         """Vector of a word, float32, or None."""
