@@ -43,7 +43,7 @@ nb_execution_mode = "auto"
 nb_execution_in_temp = True
 nb_execution_timeout = 300
 nb_execution_raise_on_error = True
-nb_merge_streams = True
+nb_output_stderr = "remove"  # progress
 
 autosummary_generate = True
 autosummary_filename_map = clashing_files()
@@ -64,12 +64,16 @@ copybutton_prompt_is_regexp = True
 
 
 def name_what_lies_outside(app: Sphinx, page: str, source: list[str]) -> None:
-    """Links to the repository's other files work where the pages are read on a forge; here they become names."""
+    """Links to the repository's other files work where the pages are read on a forge; here they become names.
+
+    Notebooks are pages here, too.
+    """
 
     def named(match: re.Match[str]) -> str:
         text, target = match.groups()
         return f"`{target}`" if text.strip("`") == target else f"{text} (`{target}` in the repository)"
 
+    source[0] = source[0].replace("](../notebooks/", "](generated/notebooks/")
     source[0] = re.sub(r"(?<!!)\[([^\]]+)\]\(\.\./((?!docs/)[^)\s]+)\)", named, source[0])
 
 

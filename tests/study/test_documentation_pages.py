@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import re
 import shlex
 import sys
@@ -11,6 +12,8 @@ from typing import Any
 
 import pytest
 
+import audiogram
+import whisperprobe
 from audiogram.cli import app as audiogram_app
 from whisperprobe.cli import app as whisperprobe_app
 
@@ -76,7 +79,8 @@ def test_every_page_is_in_a_table_of_contents() -> None:
 def commands_of(page: Path) -> list[str]:
     """Every line of a page's shell blocks that calls one of the two programs; continued lines are joined."""
     text = page.read_text(encoding="utf-8") if page.is_file() else ""
-    blocks = re.findall(r"^```(?:bash|sh|\{code-block\} bash)\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    shell = r"^```(?:bash|sh|\{code-cell\} python\n%%bash -e)\n(.*?)^```"
+    blocks = re.findall(shell, text, re.DOTALL | re.MULTILINE)
     lines = [line.strip() for block in blocks for line in block.replace("\\\n", " ").splitlines()]
     return [line for line in lines if line.split(" ")[0] in APPS]
 
@@ -93,3 +97,25 @@ def test_commands_of_the_pages_exist_with_their_options(page: Path) -> None:
         known = {name for one in command.params for name in (*one.opts, *one.secondary_opts)} | {"--help", "-h"}
         options = [re.split("=", word)[0] for word in words[len(path) :] if re.match(r"--?[a-zA-Z]", word)]
         assert set(options) <= known, line
+
+
+@pytest.mark.parametrize("notebook", sorted((ROOT / "notebooks").glob("*.ipynb")), ids=lambda p: p.stem)
+def test_notebooks_are_stored_without_outputs_and_are_pages(notebook: Path) -> None:
+    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+    code = [cell for cell in cells if cell["cell_type"] == "code"]
+    assert len(code) > 5
+    assert all(not cell["outputs"] and cell["execution_count"] is None for cell in code)
+    assert f"generated/notebooks/{notebook.stem}\n" in (DOCS / "index.md").read_text(encoding="utf-8")
+
+
+def test_citation_names_the_version() -> None:
+    cited = re.search(r"^version: (.*)$", (ROOT / "CITATION.cff").read_text(encoding="utf-8"), re.MULTILINE)
+    assert cited is not None
+    assert {audiogram.__version__, whisperprobe.__version__} == {cited[1]}
+    assert f"version {cited[1]}" in (DOCS / "citation.md").read_text(encoding="utf-8")
+
+
+def test_glossary_is_in_the_order_of_the_alphabet() -> None:
+    terms = re.findall(r"^(.+)\n: ", (DOCS / "glossary.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert len(terms) > 25
+    assert terms == sorted(terms, key=str.casefold)
