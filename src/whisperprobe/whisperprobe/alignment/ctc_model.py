@@ -15,6 +15,7 @@ import torch
 from audiogram.errors import InputError
 from whisperprobe.devices import chosen_device
 from whisperprobe.probing.loading import first_line, weights_hash
+from whisperprobe.training.surroundings import quiet_transformers
 
 __all__ = ["CTCModel", "emissions", "load_ctc_model"]
 
@@ -117,7 +118,8 @@ def _folder(folder: Path, device: str) -> CTCModel:
                 "is (wav2vec2, hubert, wavlm, ...). Of a Whisper take --method whisper."
             )
         load: Any = AutoModelForCTC.from_pretrained
-        model, loading = load(str(folder), dtype=torch.float32, output_loading_info=True)
+        with quiet_transformers():
+            model, loading = load(str(folder), dtype=torch.float32, output_loading_info=True)
         extractor: Any = Wav2Vec2FeatureExtractor.from_pretrained(str(folder))
         tokenizer: Any = Wav2Vec2CTCTokenizer.from_pretrained(str(folder))
     except (OSError, ValueError, RuntimeError, KeyError, TypeError, SafetensorError) as error:
