@@ -147,6 +147,7 @@ class Evaluation:
         loader = DataLoader(
             dataset, batch_sampler=[[(0, row) for row in rows] for _, rows in dealt], collate_fn=collate,
             num_workers=workers, worker_init_fn=worker_init if workers else None,
+            generator=torch.Generator(),  # torch's own is the training's: dropout must not depend on evaluations
         )  # fmt: skip
         for (positions, rows), batch in zip(dealt, loader, strict=True):
             inputs = dataset.prepare(batch, self.device)
