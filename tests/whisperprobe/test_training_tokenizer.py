@@ -111,6 +111,10 @@ def test_a_corpus_of_one_word_gives_one_token_and_a_smaller_vocabulary() -> None
     assert len(tokenizer) == 256 + len(SPECIALS) + 3  # fi or sh or is, then longer, then fish
 
 
+def test_a_vocabulary_of_any_size_may_be_asked_for() -> None:
+    assert len(train_tokenizer(["fish"], 10**12)) == len(train_tokenizer(["fish"], 1000))
+
+
 def test_special_tokens_in_transcripts_stay_words() -> None:
     tokenizer = train_tokenizer(["<|endoftext|> is written here", "<|en|>"], 300)
     assert tokenizer.convert_tokens_to_ids(SPECIALS) == list(range(len(tokenizer) - len(SPECIALS), len(tokenizer)))

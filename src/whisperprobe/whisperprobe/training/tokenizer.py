@@ -75,11 +75,14 @@ def train_tokenizer(
             f"vocabulary_size is {vocabulary_size}; 256 bytes and {1 + len(specials)} special tokens need at least "
             f"{smallest}, and every merged piece one more."
         )
+    # No text has more pairs than bytes, and the trainer sets aside memory for whatever it is asked for.
+    most = 256 + sum(len(line.encode()) for line in lines)
     trained = Tokenizer(BPE())
     trained.pre_tokenizer = ByteLevel(add_prefix_space=False)
     trainer = BpeTrainer(
-        vocab_size=vocabulary_size - 1 - len(specials), initial_alphabet=ByteLevel.alphabet(), show_progress=False
-    )
+        vocab_size=min(vocabulary_size - 1 - len(specials), most), initial_alphabet=ByteLevel.alphabet(),
+        show_progress=False,
+    )  # fmt: skip
     trained.train_from_iterator(lines, trainer)
     pieces = json.loads(trained.to_str())["model"]
     tokenizer = WhisperTokenizer(
