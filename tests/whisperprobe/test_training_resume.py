@@ -41,6 +41,9 @@ def test_killed_and_started_again_ends_with_the_same_weights(
     assert finetune(tone_words, tmp_path, model=tone_listener.path, **SHORT).steps == 10
     assert same_weights(tmp_path, undisturbed)
     assert same_curves(tmp_path, undisturbed)
+    (tmp_path / "checkpoints" / "checkpoint-8").mkdir(parents=True)  # killed at the very end, before they were dropped
+    assert finetune(tone_words, tmp_path, model=tone_listener.path, **SHORT).steps == 10
+    assert not (tmp_path / "checkpoints").exists()
 
 
 def test_resume_with_augmentation_hears_the_same_clips(

@@ -58,7 +58,9 @@ class RunFolder:
         file = self.path / self.options_file
         with self._told_unwritable():
             others = sorted(p.name for p in self.path.iterdir() if not p.name.startswith("."))
-            if file.is_file():
+            if others == [file.name]:  # a start whose options were refused left nothing to go on from
+                write_json(file, self.options)
+            elif file.is_file():
                 self._check_same(json.loads(file.read_text(encoding="utf-8")))
             elif others:
                 raise InputError(
@@ -135,6 +137,7 @@ class RunFolder:
         """What the run found where it is finished already; nothing is written, and nobody else is in the way."""
         if self.results() is not None:
             self.claim()
+            shutil.rmtree(self.checkpoints, ignore_errors=True)  # killed just before it did this
         return self.results()
 
     def results(self) -> dict[str, Any] | None:
