@@ -187,3 +187,9 @@ def test_evaluations_need_clips_and_a_metric_that_is_measured(
         finetune(tone_words, tmp_path / "d", **{**options, "best_metric": "were"})
     with pytest.raises(InputError, match="patience needs evaluations"):
         finetune(tone_words, tmp_path / "e", **{**options, "evaluate": False, "eval_every": None, "patience": 2})
+    with pytest.raises(InputError, match="patience counts evaluations"):
+        finetune(tone_words, tmp_path / "f", **{**options, "eval_every": None, "patience": 2})
+    with pytest.raises(InputError, match="patience needs clips"):
+        finetune(
+            tmp_path / "speech", tmp_path / "g", **{**options, "recipe": "study", "warmup_steps": 0, "patience": 2}
+        )

@@ -160,6 +160,25 @@ def test_another_runs_folder_is_refused(tone_words: Path, tone_listener: Finetun
         finetune(tone_words, tmp_path / "thesis.txt" / "out", model=tone_listener.path, **SHORT)
 
 
+def test_a_refused_start_does_not_claim_its_folder(
+    tone_words: Path, tone_listener: FinetuneResult, tmp_path: Path
+) -> None:
+    options = {**SHORT, "model": tone_listener.path, "max_steps": 2}
+    with pytest.raises(InputError, match="2 steps only"):
+        finetune(tone_words, tmp_path, **{**options, "warmup_steps": 3})
+    assert finetune(tone_words, tmp_path, **{**options, "warmup_steps": 1}).steps == 2
+    with pytest.raises(InputError, match="warmup_steps: 1 there, 2 now"):
+        finetune(tone_words, tmp_path, **{**options, "warmup_steps": 2})
+
+
+def test_clips_are_divided_as_a_table_says(tone_words: Path, tmp_path: Path) -> None:
+    rule = {"test": 0.2, "validation": 0.5}
+    done = finetune(tone_words, tmp_path, from_config=SHAPE, split=rule, **{**SHORT, "evaluate": True, "max_steps": 2})
+    told = json.loads((done.path / "results.json").read_text())["splits"]
+    assert set(told) == {"train", "validation"}
+    assert 0 < told["validation"]["clips"] < told["train"]["clips"] * 2
+
+
 def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_step(
     tone_words: Path, tone_listener: FinetuneResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -212,6 +231,10 @@ def test_a_masked_corpus_trains_like_its_condition_on_the_fly_and_is_not_filtere
         ({"language": "de"}, r"<\|de\|>"),
         ({"task": "sing"}, "unknown task"),
         ({"resume": "maybe"}, "unknown resume"),
+        ({"padding": "trimed"}, "Did you mean 'trimmed'"),
+        ({"padding": "trimmed", "margin": float("nan")}, "margin is nan"),
+        ({"seed": 2**32}, "below 2"),
+        ({"split": {"column": "speaker", "tset": ["anna"]}}, "unknown key 'tset'"),
         ({"from_config": SHAPE}, "either a model"),
         ({"model": None}, "either a model"),
         ({"augment": "loud"}, "unknown augmentation"),
@@ -233,6 +256,7 @@ def test_wrong_options_are_refused(
         ({"max_source_positions": 125}, "whole seconds"),
         ({"d_model": 65, "attention_heads": 2}, "not divisible"),
         ({"encoder_layers": 0}, "encoder_layers is 0"),
+        ({"dropout": 2}, "dropout is 2"),
         ({"activation_function": "gleu"}, "Did you mean 'gelu"),
     ],
 )

@@ -195,10 +195,11 @@ def _data(
     """The clips to learn from, those to score with, and what is to be told about both."""
     options, corpus = run.folder.options, run.corpus
     there = "validation" in corpus.splits and corpus.count("validation") > 0
-    if not there and options["eval_every"] is not None and options["recipe"] is None:
+    needing = "patience" if options["patience"] is not None else "eval_every"  # a recipe asks for the latter if it can
+    if not there and options[needing] is not None and (needing == "patience" or options["recipe"] is None):
         raise InputError(
-            "eval_every needs clips to score with, and the corpus has no split 'validation'. Give it one "
-            "(split = {..., validation = 0.1}), or leave eval_every out."
+            f"{needing} needs clips to score with, and the corpus has no split 'validation'. Give it one "
+            f"(split = {{..., validation = 0.1}}), or leave {needing} out."
         )
     read, splits = {}, {}
     for split in ["train", *(["validation"] if there and options["evaluate"] else [])]:

@@ -234,6 +234,10 @@ def _fields(shape: Mapping[str, Any]) -> dict[str, Any]:
             not isinstance(value, int) or isinstance(value, bool) or value < 1
         ):
             raise InputError(f"from_config: {name} is {value!r}; give a whole number of at least 1.")
+        if name.endswith(("dropout", "layerdrop")) and (
+            not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value < 1
+        ):
+            raise InputError(f"from_config: {name} is {value!r}; give a share, 0 up to below 1.")
     width = given.setdefault("d_model", 128)
     for side in ("encoder", "decoder"):
         heads = given.setdefault(f"{side}_attention_heads", max(1, width // 64))

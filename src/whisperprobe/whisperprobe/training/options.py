@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from audiogram.errors import InputError, unknown_name
+from whisperprobe.labels import TASKS
 
 __all__ = ["SCHEDULERS", "check_options", "chosen_precision"]
 
@@ -17,7 +18,9 @@ _NAMES: dict[str, tuple[str, ...]] = {
     "scheduler": tuple(SCHEDULERS),
     "resume": ("auto", "never"),
     "precision": ("auto", "float32", "bf16"),
+    "task": TASKS,
     "freeze": ("encoder", "decoder"),
+    "padding": ("window", "trimmed"),
     "keep": ("best", "last"),
     "best_metric": ("loss", "wer", "cer", "word_accuracy", "sentence_accuracy"),
 }
@@ -27,11 +30,12 @@ _RANGES: dict[str, tuple[type | tuple[type, ...], Callable[[Any], bool], str]] =
     "epochs": ((int, float), lambda v: 0 < v < math.inf, "a number above 0"),
     "learning_rate": ((int, float), lambda v: 0 < v < math.inf, "a number above 0"),
     "warmup_steps": (int, lambda v: v >= 0, "a whole number, 0 or more"),
+    "batch_size": (int, lambda v: v >= 1, _WHOLE),  # alone it is the global batch too
     "global_batch": (int, lambda v: v >= 1, _WHOLE),
-    "batch_size": (int, lambda v: v >= 1, _WHOLE),
     "weight_decay": ((int, float), lambda v: 0 <= v < math.inf, "a number, 0 or more"),
     "clip_gradient": ((int, float), lambda v: 0 < v < math.inf, "a number above 0"),
-    "seed": (int, lambda v: v >= 0, "a whole number, 0 or more"),
+    "margin": ((int, float), lambda v: 0 <= v < math.inf, "seconds, 0 or more"),
+    "seed": (int, lambda v: 0 <= v < 2**32, "a whole number, 0 or more and below 2**32"),  # as numpy's own
     "save_every": (int, lambda v: v >= 1, _WHOLE),
     "eval_every": (int, lambda v: v >= 1, _WHOLE),
     "log_every": (int, lambda v: v >= 1, _WHOLE),
@@ -73,6 +77,10 @@ def check_options(given: Mapping[str, Any]) -> None:
         for name in ("eval_every", "patience"):
             if given[name] is not None:
                 raise InputError(f"{name} needs evaluations, and evaluate is false. Omit one of the two.")
+    if given["patience"] is not None and given["eval_every"] is None:
+        raise InputError(
+            "patience counts evaluations, and without eval_every there is but the last. Give both."
+        )
 
 
 def chosen_precision(name: str, device: str) -> str:

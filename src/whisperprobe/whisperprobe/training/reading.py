@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from array import array
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -111,8 +111,10 @@ class Speech:
 def open_speech(source: Any, **options: Any) -> Any:
     """Open a corpus of sound, with the options of `audiogram.corpus.open_corpus`, or of log-mels, which takes none."""
     if not is_log_mel(source):
-        from audiogram.corpus import open_corpus
+        from audiogram.corpus import SplitRule, open_corpus
 
+        if isinstance(options.get("split"), Mapping):  # as in a study file
+            options["split"] = SplitRule.from_dict(options["split"])
         return open_corpus(source, **options)
     given = sorted(name for name, value in options.items() if value)
     if given:

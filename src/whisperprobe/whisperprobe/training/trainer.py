@@ -234,7 +234,7 @@ def finetune(
     chosen = settings(recipe, {name: given[name] for name in (*DEFAULTS, "max_steps")})
     if not evaluate and eval_every is None:  # what a recipe says of evaluations then does not matter
         chosen["eval_every"] = None
-    check_options({**given, **chosen})
+    check_options({**given, **chosen, "batch_size": chosen["batch_size"] or batch_size})
     augmentation, adapters = Augmentation.of(augment), Lora.of(lora)
     hearing = None if condition is None else as_condition(condition)
     where = _device(device)
