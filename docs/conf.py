@@ -35,6 +35,7 @@ extensions = [
 exclude_patterns = ["_build", "**.ipynb_checkpoints", "requirements.txt"]
 templates_path = ["_templates"]
 root_doc = "index"
+default_role = "code"  # `name` in docstrings, as in Markdown
 
 myst_enable_extensions = ["colon_fence", "dollarmath", "deflist"]
 myst_heading_anchors = 3
@@ -43,6 +44,7 @@ nb_execution_mode = "auto"
 nb_execution_in_temp = True
 nb_execution_timeout = 300
 nb_execution_raise_on_error = True
+nb_merge_streams = True
 nb_output_stderr = "remove"  # progress
 
 autosummary_generate = True
@@ -59,6 +61,8 @@ html_theme_options = {
     "secondary_sidebar_items": ["page-toc"],
 }
 html_show_sourcelink = False
+html_static_path = ["_static"]
+html_css_files = ["style.css"]
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True
 

@@ -105,7 +105,7 @@ def test_notebooks_are_stored_without_outputs_and_are_pages(notebook: Path) -> N
     code = [cell for cell in cells if cell["cell_type"] == "code"]
     assert len(code) > 5
     assert all(not cell["outputs"] and cell["execution_count"] is None for cell in code)
-    assert f"generated/notebooks/{notebook.stem}\n" in (DOCS / "index.md").read_text(encoding="utf-8")
+    assert f"generated/notebooks/{notebook.stem}\n" in (DOCS / "notebooks.md").read_text(encoding="utf-8")
 
 
 def test_citation_names_the_version() -> None:
