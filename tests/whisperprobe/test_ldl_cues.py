@@ -421,3 +421,8 @@ def test_the_command(words: Path, tmp_path: Path, capsys: pytest.CaptureFixture[
     wrong = ["cues", str(words), str(tmp_path / "c"), "--kind", "log_mel", "--boundary", "min", *said]
     assert run_app(app, wrong) == 2
     assert run_app(app, ["cues", str(words), str(tmp_path / "c"), "--boundary", "mean", *said]) == 2
+
+
+def test_a_shape_that_is_none_is_refused():
+    with pytest.raises(InputError, match=r"shape is a tuple; give the \.shape of another matrix"):
+        ldl.cue_matrix([np.ones(4000, np.float32)], 16_000, shape=(1, 630))

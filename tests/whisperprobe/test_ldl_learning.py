@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from hypothesis import given, settings
@@ -255,3 +256,39 @@ def test_shapes_that_do_not_fit_are_refused():
 def test_the_block_chosen_is_a_power_of_two_within_bounds():
     sizes = [chosen_block(d) for d in (1, 10, 100, 300, 1280, 50_048)]
     assert sizes == sorted(sizes) == [32, 32, 32, 128, 512, 512]
+
+
+@pytest.mark.parametrize(
+    ("C", "said"),
+    [
+        ([[1.0]], "C is a list; give an array of numbers"),
+        (pd.DataFrame([[1.0]]), "C is a DataFrame; give an array of numbers"),
+        (np.ones((1, 0)), r"C has shape \(1, 0\)"),
+        (np.array([["1"]]), "C holds <U1"),
+        (np.array([[1j]]), "C holds complex128"),
+        (torch.tensor([[1j]]), "C holds torch.complex64"),
+    ],
+)
+def test_what_is_no_matrix_of_numbers_is_refused(C, said):
+    for solve in (ldl.learn, ldl.endstate):
+        with pytest.raises(InputError, match=said):
+            solve(C, np.ones((1, 2)))
+
+
+def test_devices_and_seeds_that_are_none_are_refused():
+    C = np.ones((2, 1))
+    with pytest.raises(InputError, match="give a list of names"):
+        ldl.learn(C, C, devices="cpu")
+    with pytest.raises(InputError, match="unknown device 'gpu0'"):
+        ldl.learn(C, C, devices=["gpu0"])
+    for seed in (-1, 1.5):
+        with pytest.raises(InputError, match="seed is a whole number"):
+            ldl.learn(C, C, seed=seed)
+
+
+def test_no_cues_at_all_and_frequencies_that_are_text_are_said():
+    C = np.zeros((2, 1))
+    with pytest.raises(InputError, match="the cues of all events are zero"):
+        ldl.endstate(C, C + 1)
+    with pytest.raises(InputError, match="frequencies are not all numbers"):
+        ldl.frequency_informed(C + 1, C, ["a", "b"])

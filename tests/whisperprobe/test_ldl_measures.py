@@ -192,3 +192,14 @@ def test_wrong_lexicons_and_calls_are_refused():
         meaning_measures(np.zeros((1, 8)), np.array([30]), lexicon)
     with pytest.raises(InputError, match="k is 0"):
         meaning_measures(np.zeros((1, 8)), np.array([3]), lexicon, k=0)
+
+
+def test_predictions_and_vectors_that_are_no_numbers_are_refused():
+    lexicon = Lexicon(["cat", "dog"], np.eye(2))
+    for wrong in (np.nan, np.inf):
+        with pytest.raises(InputError, match="predicted meaning of event 1 is NaN or infinite"):
+            meaning_measures(np.array([[0.0, 1.0], [wrong, 1.0]]), [0, 1], lexicon)
+    with pytest.raises(InputError, match="of one length"):
+        Lexicon(["cat", "dog"], [[1.0, 2.0], [1.0]])
+    with pytest.raises(InputError, match="hold <U1"):
+        Lexicon(["cat"], [["a"]])

@@ -251,3 +251,30 @@ def test_no_word_in_common_names_the_likely_cause(heard: list[str], people: tupl
 def test_words_whose_responses_do_not_count_are_told_from_words_that_are_not_there() -> None:
     with pytest.raises(InputError, match="with no response that counts"):
         join_words(["zab", "zob"], people_of("cat", uncounted=frozenset({"zab", "zob"})))
+
+
+def test_a_stray_quotation_mark_swallows_no_rows(tmp_path: Path) -> None:
+    rows = ["Item\tRT", "cat\t900", '"cow\t800', "dog\t700", '"owl\t600', "pig\t500"]
+    with pytest.raises(InputError, match=r"row 2, column 'Item': a quotation mark before 'cow\\t800' takes in 2 more"):
+        read_people(write(tmp_path, "\n".join(rows)))
+    rows = ["Item,RT,Remark", 'cat,900,"slow,', 'or ""loud"""', "cow,800,", '"dog",700,"two', 'lines"']
+    with pytest.raises(InputError, match="row 1, column 'Remark'"):
+        read_people(write(tmp_path, "\n".join(rows)))
+    assert len(read_people(write(tmp_path, "\n".join(rows).replace("slow,", "slow"))).words) == 3
+
+
+def test_commas_between_thousands_are_not_taken_for_decimal_ones(tmp_path: Path) -> None:
+    file = write(tmp_path, "Item\tRT\ncat\t1,200\ndog\t900\n")
+    with pytest.raises(
+        InputError, match=r"1 values are no numbers, e\.g\. '1,200'\. Are these commas between thousands"
+    ):
+        read_people(file)
+
+
+def test_fields_that_are_not_known_are_named() -> None:
+    with pytest.raises(InputError, match=r"unknown field of the people's data 'basline'\. Did you mean 'baseline'"):
+        read_people({"file": "a.txt", "basline": []})
+    with pytest.raises(InputError, match="have no file"):
+        read_people({"baseline": ["Duration"]})
+    with pytest.raises(InputError, match="people's data are NoneType"):
+        read_people(None)  # type: ignore[arg-type]

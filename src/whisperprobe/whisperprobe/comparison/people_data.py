@@ -159,7 +159,15 @@ def read_people(source: HumanSource | Mapping[str, Any] | str | Path) -> People:
         no response is left.
     """
     if isinstance(source, Mapping):
+        fields = HumanSource.__dataclass_fields__
+        strange = next((name for name in source if name not in fields), None)
+        if strange is not None:
+            raise unknown_name("field of the people's data", str(strange), fields)
+        if "file" not in source:
+            raise InputError(f"people's data have no file: {dict(source)!r}. Give {{'file': 'responses.txt', ...}}.")
         source = HumanSource(**source)
+    elif not isinstance(source, HumanSource | str | Path):
+        raise InputError(f"people's data are {type(source).__name__}; give a file, or a mapping with 'file'.")
     elif not isinstance(source, HumanSource):
         source = HumanSource(source)
     table = read_text_table(source.file)

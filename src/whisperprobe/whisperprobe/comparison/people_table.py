@@ -88,6 +88,11 @@ class TextTable:
         if not bad.empty:
             line = f"{self.name}, column {self.column(name)!r}: {len(bad)} values are no numbers, e.g. {bad.iloc[0]!r}."
             commas = pd.to_numeric(bad.str.replace(",", ".", regex=False), errors="coerce").notna().all()
+            if bad.str.fullmatch(r"[1-9]\d{0,2}(,\d{3})+(\.\d*)?").all() and decimal == ".":
+                raise InputError(
+                    f"{line} Are these commas between thousands? Then write numbers without. Decimal commas need "
+                    "decimal=',' (--decimal ,)."
+                )
             if commas and decimal == "." and bad.str.contains(",", regex=False).all():
                 raise InputError(f"{line} They are written with a decimal comma: give decimal=',' (--decimal ,).")
             raise InputError(f"{line} Name another column, or leave such cells empty.")
@@ -166,7 +171,21 @@ def _parse(file: Path, content: str, names: list[str], separator: str) -> pd.Dat
     except pd.errors.ParserError as error:
         raise InputError(f"{file} has a damaged line ({str(error).strip()}): it needs {len(names)} columns.") from None
     frame.columns = pd.Index(names)
+    _refuse_runaway_quotes(file, frame, separator)
     return frame[[name for name in names if name]].apply(lambda column: _without(column.str.strip(), _NOTHING))
+
+
+def _refuse_runaway_quotes(file: Path, frame: pd.DataFrame, separator: str) -> None:
+    """Refuse cells that hold whole lines: a stray quotation mark opened them, the next one, rows below, closed them."""
+    for name in frame:
+        swallowed = frame[name].str.contains("\n", regex=False) & frame[name].str.contains(separator, regex=False)
+        if swallowed.any():
+            row = int(np.flatnonzero(swallowed.to_numpy())[0])
+            cell = frame[name].iloc[row]
+            raise InputError(
+                f"{file}, row {row + 1}, column {name!r}: a quotation mark before {cell.splitlines()[0][:40]!r} takes "
+                f"in {cell.count(chr(10))} more lines. Remove it, or write quotation marks within cells twice."
+            )
 
 
 def _without(text: pd.Series[Any], markers: Sequence[str]) -> pd.Series[Any]:

@@ -189,6 +189,8 @@ def cue_matrix(
     import torch
 
     if shape is not None:
+        if not isinstance(shape, CueShape):
+            raise InputError(f"shape is a {type(shape).__name__}; give the .shape of another matrix, a CueShape.")
         kind = shape.kind if kind == "cfbsf" else kind
         if kind != shape.kind or any(shape.options.get(name) != value for name, value in options.items()):
             raise InputError(

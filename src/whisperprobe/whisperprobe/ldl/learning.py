@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 
 from audiogram.errors import InputError
+from audiogram.random_streams import check_seed
+from whisperprobe.devices import chosen_device
 from whisperprobe.ldl.block import Array, BlockLearner, DeltaRule, is_tensor
 from whisperprobe.training.augment import draw
 
@@ -91,6 +93,8 @@ def learn(
         raise InputError(f"block is {block!r}; give a whole number of events, at least 1.")
     if isinstance(epochs, bool) or not isinstance(epochs, int) or epochs < 1:
         raise InputError(f"epochs is {epochs!r}; give a whole number of at least 1.")
+    if seed is not None:
+        seed = check_seed(seed)
     if order is not None and seed is not None:
         raise InputError("seed shuffles the events and order says their order; give one of the two.")
     size = block or chosen_block(S.shape[1])
@@ -143,11 +147,18 @@ def squared_norms(C: Array, rows: int = 256) -> np.ndarray[Any, Any]:
 
 def check_matrices(C: Array, S: Array, W0: Array | None = None) -> None:
     """Raise `InputError` where cues and targets cannot belong together."""
-    for name, matrix in (("C", C), ("S", S)):
-        if len(getattr(matrix, "shape", ())) != 2:
+    for name, matrix in (("C", C), ("S", S)) if W0 is None else (("C", C), ("S", S), ("W0", W0)):
+        if not hasattr(matrix, "shape") or not hasattr(matrix, "dtype"):
             raise InputError(
-                f"{name} has shape {tuple(getattr(matrix, 'shape', ()))}; it needs two axes, one row per event."
+                f"{name} is a {type(matrix).__name__}; give an array of numbers, e.g. "
+                f"numpy.asarray({name}, dtype='float32')."
             )
+        if len(matrix.shape) != 2 or not matrix.shape[1]:
+            raise InputError(
+                f"{name} has shape {tuple(matrix.shape)}; it needs two axes, one row per event and at least one column."
+            )
+        if matrix.is_complex() if is_tensor(matrix) else np.dtype(matrix.dtype).kind not in "fiub":
+            raise InputError(f"{name} holds {matrix.dtype}; cues and meanings are real numbers.")
     if len(C) != len(S):
         raise InputError(f"C has {len(C)} events and S has {len(S)}. Give one row of targets per row of cues.")
     if W0 is not None and tuple(W0.shape) != (C.shape[1], S.shape[1]):
@@ -170,7 +181,9 @@ def spread(C: Array, S: Array, W0: Array | None, devices: Sequence[str] | None) 
 
     if devices is not None and not devices:
         raise InputError("devices is empty; name at least one, e.g. ['cuda:0'].")
-    places = [C.device] if devices is None else [torch.device(name) for name in devices]
+    if isinstance(devices, str):
+        raise InputError(f"devices is {devices!r}; give a list of names, [{devices!r}].")
+    places = [C.device] if devices is None else [torch.device(chosen_device(str(name))) for name in devices]
     dtype = getattr(torch, precision)
     cuts = [shape[0] * i // len(places) for i in range(len(places) + 1)]
     parts = []

@@ -62,7 +62,13 @@ class Lexicon:
 
     def __init__(self, words: Sequence[str], vectors: Any) -> None:
         object.__setattr__(self, "words", tuple(words))
-        object.__setattr__(self, "vectors", np.asarray(vectors))
+        try:
+            given = np.asarray(vectors)
+        except ValueError as error:
+            raise InputError(f"the vectors of a lexicon are of one length: {error}.") from error
+        if given.size and given.dtype.kind not in "fiub":
+            raise InputError(f"the vectors of a lexicon hold {given.dtype}; they are real numbers.")
+        object.__setattr__(self, "vectors", given)
         if not self.words or self.vectors.ndim != 2 or len(self.vectors) != len(self.words):
             raise InputError(
                 f"a lexicon needs one vector per word; received {len(self.words)} words and vectors of shape "
@@ -166,7 +172,7 @@ def meaning_measures(predicted: Any, targets: Any, lexicon: Lexicon, *, k: int =
     Raises
     ------
     InputError
-        Shapes that do not fit, words that the lexicon does not have.
+        Shapes that do not fit, words that the lexicon does not have, predictions that are NaN or infinite.
 
     Examples
     --------
@@ -185,6 +191,11 @@ def meaning_measures(predicted: Any, targets: Any, lexicon: Lexicon, *, k: int =
         raise InputError(f"targets must be numbers of words, from -1 (unknown) to {len(lexicon) - 1}.")
     if isinstance(k, bool) or not isinstance(k, int) or k < 1:
         raise InputError(f"k is {k!r}; give a whole number of nearest words, at least 1.")
+    strange = np.flatnonzero(~np.isfinite(s_hat).all(axis=1))
+    if strange.size:
+        raise InputError(
+            f"the predicted meaning of event {strange[0]} is NaN or infinite; look at its cues and weights."
+        )
     blocks = [_of_block(s_hat[rows], said[rows], lexicon, k) for rows in _blocks(len(s_hat), len(lexicon))]
     if not blocks:
         blocks = [_of_block(s_hat, said, lexicon, k)]

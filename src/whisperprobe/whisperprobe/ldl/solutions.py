@@ -101,7 +101,10 @@ def frequency_informed(C: Array, S: Array, frequencies: Any, *, ridge: float = D
     True
     """
     given = frequencies.detach().cpu().numpy() if is_tensor(frequencies) else frequencies
-    f = np.asarray(given, dtype=np.float64)
+    try:
+        f = np.asarray(given, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"frequencies are not all numbers: {error}.") from error
     if f.shape != (len(C),):
         raise InputError(f"frequencies have shape {f.shape}; give one per event, ({len(C)},).")
     if not np.isfinite(f).all() or (f < 0).any() or not f.any():
@@ -200,6 +203,8 @@ def _dual(events: _Events, ridge: float) -> Array:
 def _cholesky(gram: Array, right: Array, ridge: float) -> Array:
     """Solve (gram + λI) X = right, λ from the trace of gram, which is Σ f ‖c‖² in both forms."""
     each, trace = range(len(gram)), float(gram.trace())
+    if not trace:
+        raise InputError("the cues of all events are zero: there is nothing to solve for. Are all words silent?")
     gram[each, each] += ridge * trace
     # a pivot within rounding of zero would give weights that are rounding, too
     smallest = 4 * np.finfo(np.float64).eps * trace
