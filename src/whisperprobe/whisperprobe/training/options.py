@@ -78,9 +78,7 @@ def check_options(given: Mapping[str, Any]) -> None:
             if given[name] is not None:
                 raise InputError(f"{name} needs evaluations, and evaluate is false. Omit one of the two.")
     if given["patience"] is not None and given["eval_every"] is None:
-        raise InputError(
-            "patience counts evaluations, and without eval_every there is but the last. Give both."
-        )
+        raise InputError("patience counts evaluations, and without eval_every there is but the last. Give both.")
 
 
 def chosen_precision(name: str, device: str) -> str:
