@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -97,6 +98,10 @@ def _lock(handle: int, folder: Path, shared: bool) -> None:
         fcntl.lockf(handle, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
     except (BlockingIOError, PermissionError):
         raise WorkError(f"another process is at work on {folder}. Wait for it, or choose another --out.") from None
+    except OSError as error:
+        if error.errno not in (errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK, errno.EINVAL):
+            raise
+        # a file system without locks, as some clusters have: parts are whole either way
 
 
 def _write_record(folder: Path, study: Study) -> None:
