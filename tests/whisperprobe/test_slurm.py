@@ -91,6 +91,32 @@ def test_settings_that_bash_cannot_read_are_refused_without_their_values(tmp_pat
     assert "secret" not in str(caught.value)
 
 
+def test_settings_may_build_on_what_the_shell_knows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = write_env(tmp_path / "cluster", ACTIVATE='PATH=$PROJECT_ROOT/$TOOLS:$PATH && source "./$TOOLS/activate"')
+    (folder / "bin").mkdir()
+    (folder / "bin" / "activate").write_text("whisperprobe() { :; }\n")
+    with (folder / ".env.local").open("a") as file:
+        file.write("echo a word\nCORPUS=$SCRATCH/corpus\nTOOLS=bin\n")
+    with pytest.raises(InputError, match=r"line 5\. SCRATCH is not set in this shell"):
+        read_settings(folder)
+    monkeypatch.setenv("SCRATCH", "/scratch")
+    monkeypatch.setenv("TOOLS", "bin")  # exported before, as for sbatch by hand: it is the file's all the same
+    assert read_settings(folder).values["CORPUS"] == "/scratch/corpus"
+    assert read_settings(folder).values["TOOLS"] == "bin"
+    assert "SCRATCH" not in read_settings(folder).values
+
+
+@pytest.mark.parametrize(
+    ("end", "said"), [(b"A=b\r\n", r"line ends of Windows.*sed -i"), (b"A=caf\xe9\n", r"cannot be read .*UTF-8")]
+)
+def test_settings_of_other_systems_are_refused(tmp_path: Path, end: bytes, said: str) -> None:
+    folder = write_env(tmp_path / "cluster")
+    with (folder / ".env.local").open("ab") as file:
+        file.write(end)
+    with pytest.raises(InputError, match=said):
+        read_settings(folder)
+
+
 def test_no_recipes(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"no common\.sh there.*--cluster"):
         read_settings(tmp_path)
@@ -116,7 +142,7 @@ def test_jobs_take_their_resources_from_recipe_settings_and_caller_in_this_order
     assert "--account=aisc" in flags
     assert "--array=0,2%16" in flags
     assert "--dependency=afterok:7:8_3" in flags
-    assert f"--export=ALL,CLUSTER_DIR={CLUSTER},SHARDS=3" in flags
+    assert "--export=ALL" in flags
     assert not any(flag.startswith("--qos") for flag in flags)
     table = "\n".join(describe_jobs(tuple(jobs.values()), planned, free=10))
     assert "warning: only 10 B are free there" in table
@@ -128,6 +154,8 @@ def test_jobs_take_their_resources_from_recipe_settings_and_caller_in_this_order
         ({"probes.mem": "1G"}, "probes.*Did you mean 'probe'"),
         ({"mem": "1G"}, "not of the form RECIPE.OPTION=VALUE"),
         ({"probe.tasks": "many"}, "probe.tasks is 'many'; give a whole number"),
+        ({"mask.cpus-per-task": "0"}, "mask.cpus-per-task is '0'; give a whole number"),
+        ({"probe.time": "4:30"}, r"probe.time=4:30 leaves no time to work: jobs are told to stop 300 s before"),
     ],
 )
 def test_resources_that_are_none(
@@ -135,6 +163,29 @@ def test_resources_that_are_none(
 ) -> None:
     with pytest.raises(InputError, match=said):
         plan_jobs(planned, settings, resources=resources)
+
+
+@pytest.mark.parametrize(
+    ("resources", "machine"),
+    [
+        ({"finetune.nodes": "2"}, Machine(48, 8)),
+        ({"finetune.gpus": "h100:2"}, Machine(24, 2)),
+        ({"finetune.gpus-per-node": "2", "finetune.nodes": "3"}, Machine(72, 6)),
+        ({"finetune.gres": "none"}, Machine(24, 0)),
+    ],
+)
+def test_gpus_are_counted_however_they_are_asked_for(
+    planned: Plan, settings: ClusterSettings, resources: dict[str, str], machine: Machine
+) -> None:
+    job = next(job for job in plan_jobs(planned, settings, resources=resources) if job.stage.kind == "finetune")
+    assert job.machine == machine
+
+
+def test_what_is_asked_for_in_another_way_is_not_asked_for_twice(planned: Plan, settings: ClusterSettings) -> None:
+    own = ClusterSettings(CLUSTER, {**settings.values, "MASK_MEM_PER_CPU": "2G"})
+    mask = plan_jobs(planned, own)[0].resources
+    assert "mem" not in mask
+    assert mask["mem-per-cpu"] == "2G"
 
 
 def test_shards_follow_the_work_and_the_parts(planned: Plan, settings: ClusterSettings) -> None:

@@ -21,6 +21,11 @@ LAUNCH = 4.0  # s that a task takes beside its stage: Slurm, bash, an interprete
 _TASK_SECONDS = 1800  # shorter tasks cost a scheduler more than they gain
 _MOST_TASKS = 1000  # Slurm's own default: MaxArraySize 1001
 _AT_ONCE = 16  # polite on a shared cluster
+_NOTICE = 300  # s: --signal of every recipe
+_SAME = (  # options of sbatch that ask for one thing in several ways
+    {"mem", "mem-per-cpu", "mem-per-gpu"},
+    {"gres", "gpus", "gpus-per-node", "gpus-per-task"},
+)
 
 
 @dataclass(frozen=True)
@@ -111,16 +116,18 @@ def plan_jobs(
     Raises
     ------
     InputError
-        A resource of no recipe, a number that is none.
+        A resource of no recipe, a number that is none, a time limit that leaves no time to work.
     """
     given = _by_recipe(resources or {}, planned)
     counted = StudyClips(planned)
     jobs = []
     for stage in planned.stages:
-        asked = recipe_resources(settings.folder / f"{stage.kind}.sbatch")
-        asked |= settings.resources(stage.kind) | given.get(stage.kind, {})
+        recipe = recipe_resources(settings.folder / f"{stage.kind}.sbatch")
+        asked = _asked(recipe, settings.resources(stage.kind), given.get(stage.kind, {}))
         tasks = _number(stage.kind, "tasks", asked.pop("tasks", None))
         at_once = _number(stage.kind, "at-once", asked.pop("at-once", None)) or _AT_ONCE
+        _number(stage.kind, "cpus-per-task", asked.get("cpus-per-task"))
+        _check_time(stage.kind, asked)
         machine = _machine(asked)
         clips = counted.of(stage)
         cost = expected_cost(stage, clips, machine, counted.shape(stage))
@@ -144,9 +151,52 @@ def recipe_resources(recipe: Path) -> dict[str, str]:
     }
 
 
+def _asked(*layers: Mapping[str, str]) -> dict[str, str]:
+    """Options of sbatch: each layer's instead of those before, and of those that ask for the same otherwise."""
+    asked: dict[str, str] = {}
+    for layer in layers:
+        instead = {name for group in _SAME if group & layer.keys() for name in group}
+        asked = {name: value for name, value in asked.items() if name not in instead} | dict(layer)
+    return asked
+
+
 def _machine(resources: Mapping[str, str]) -> Machine:
+    """What one task has, on all of its nodes together."""
+    nodes = int(found[0]) if (found := re.match(r"\d+", resources.get("nodes", "1"))) else 1
     gpus = re.fullmatch(r"gpu(?::[\w.-]+?)??(?::(\d+))?", resources.get("gres", ""))
-    return Machine(cores=int(resources.get("cpus-per-task", 1)), gpus=int(gpus[1] or 1) if gpus else 0)
+    each = int(gpus[1] or 1) if gpus else 0
+    for name in ("gpus-per-task", "gpus-per-node", "gpus"):  # a number, or kind:number
+        if name in resources and (found := re.search(r"\d+$", resources[name])):
+            each = int(found[0]) if name != "gpus" else math.ceil(int(found[0]) / nodes)
+    return Machine(cores=nodes * int(resources.get("cpus-per-task", 1)), gpus=nodes * each)
+
+
+def _check_time(recipe: str, resources: Mapping[str, str]) -> None:
+    """Refuse a time limit within which a job is told to stop as soon as it starts: it would requeue for ever."""
+    limit, signal = _seconds(resources.get("time", "")), re.search(r"@(\d+)$", resources.get("signal", ""))
+    notice = int(signal[1]) if signal else _NOTICE
+    if limit and limit <= notice:
+        raise InputError(
+            f"{recipe}.time={resources['time']} leaves no time to work: jobs are told to stop {notice} s before their "
+            f"limit. Ask for longer, e.g. 30 (minutes), or for later notice: {recipe}.signal=B:USR1@60."
+        )
+
+
+def _seconds(limit: str) -> int | None:
+    """Read a time limit as sbatch does: M, M:S, H:M:S, D-H, D-H:M or D-H:M:S; None where it is none of them.
+
+    Examples
+    --------
+    >>> [_seconds(limit) for limit in ("90", "4:30", "08:00:00", "1-0", "1-12:30")]
+    [5400, 270, 28800, 86400, 131400]
+    """
+    found = re.fullmatch(r"(?:(\d+)-)?(\d+)(?::(\d+))?(?::(\d+))?", limit)
+    if found is None:
+        return None
+    days, *rest = (int(number or 0) for number in found.groups())
+    if found[1] is None and found[4] is None:  # minutes come first
+        rest = [0, *rest[:2]]
+    return ((days * 24 + rest[0]) * 60 + rest[1]) * 60 + rest[2]
 
 
 def _by_recipe(resources: Mapping[str, str], planned: Plan) -> dict[str, dict[str, str]]:

@@ -16,8 +16,9 @@ __all__ = ["ClusterSettings", "read_settings"]
 _NEEDED = {
     "PROJECT_ROOT": "the folder of this repository",
     "RESULTS_DIR": "a folder for results that all nodes see",
-    "ACTIVATE": "what makes `whisperprobe` a command, e.g. 'source .venv/bin/activate'",
+    "ACTIVATE": "what makes `whisperprobe` a command, e.g. 'source /path/of/yours/.venv/bin/activate'",
 }
+_SECRET = re.compile(r"TOKEN|KEY|SECRET|PASSWORD", re.IGNORECASE)
 _HINT = "Copy .env.template there to .env.local and fill it in; cluster/README.md says how."
 
 
@@ -88,7 +89,7 @@ def read_settings(folder: str | Path | None = None) -> ClusterSettings:
             raise InputError(f"{file}: {name}={values[name]} is not absolute; jobs start in other folders.")
         if not Path(values[name]).is_dir():
             raise InputError(f"{file}: {name}={values[name]} is no folder. Make it, or correct the path.")
-    _check_activation(file, values["ACTIVATE"])
+    _check_activation(file, values)
     return ClusterSettings(where, values)
 
 
@@ -105,26 +106,45 @@ def _recipes(folder: str | Path | None) -> Path:
 
 def _read(file: Path) -> dict[str, str]:
     """Have bash read the file; return what it set. Errors name the line only: values may be secret."""
-    plain = {name: os.environ[name] for name in ("PATH", "HOME", "USER") if name in os.environ}
-    script = 'set -eu; set -a; source "$1"; env -0'
-    ended = subprocess.run(["bash", "-c", script, "bash", str(file)], env=plain, capture_output=True, text=True)
-    if ended.returncode != 0:
-        line = re.search(r"line (\d+)", ended.stderr)
+    try:
+        text = file.read_bytes().decode()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{file} cannot be read ({_why(error)}). It is a text file of yours, in UTF-8.") from None
+    if "\r" in text:
         raise InputError(
-            f"bash cannot read {file}{f', line {line[1]}' if line else ''}. Write NAME=value without spaces around "
-            f"the =, and put values with spaces in 'quotes'."
+            f"{file} has line ends of Windows, which bash reads into the values. Run: sed -i 's/\\r//' {file}"
         )
-    pairs = (entry.partition("=") for entry in ended.stdout.split("\0") if entry)
+    own = set(re.findall(r"^\s*(?:export\s+)?(\w+)=", text, re.MULTILINE)) - {"PATH", "HOME", "USER"}
+    # the shell's other variables are there as in a job: RESULTS_DIR=$SCRATCH/results
+    plain = {name: value for name, value in os.environ.items() if name not in own}
+    script = 'set -eu; set -a; source "$1" >&2; env -0'
+    ended = subprocess.run(["bash", "-c", script, "bash", str(file)], env=plain, capture_output=True)
+    if ended.returncode != 0:
+        said = os.fsdecode(ended.stderr)
+        line, unset = re.search(r"line (\d+)", said), re.search(r"line \d+: (\w+): unbound variable", said)
+        remedy = (
+            f"{unset[1]} is not set in this shell; write the value itself."
+            if unset
+            else "Write NAME=value without spaces around the =, and put values with spaces in 'quotes'."
+        )
+        raise InputError(f"bash cannot read {file}{f', line {line[1]}' if line else ''}. {remedy}")
+    pairs = (entry.partition("=") for entry in os.fsdecode(ended.stdout).split("\0") if entry)
     kept = {name: value for name, _, value in pairs if plain.get(name) != value and name not in ("_", "PWD", "SHLVL")}
-    return {name: value for name, value in kept.items() if not re.search(r"TOKEN|KEY|SECRET|PASSWORD", name)}
+    return {name: value for name, value in kept.items() if not _SECRET.search(name)}
 
 
-def _check_activation(file: Path, command: str) -> None:
-    script = 'eval "$1" && command -v whisperprobe'
-    ended = subprocess.run(["bash", "-c", script, "bash", command], capture_output=True, text=True)
+def _why(error: OSError | UnicodeDecodeError) -> str | None:
+    return error.strerror if isinstance(error, OSError) else error.reason
+
+
+def _check_activation(file: Path, values: Mapping[str, str]) -> None:
+    """Try it as a job does: in the folder of the recipes, with the file's variables."""
+    call = ["bash", "-c", 'eval "$ACTIVATE" && command -v whisperprobe']
+    ended = subprocess.run(call, cwd=file.parent, env={**os.environ, **values}, capture_output=True, text=True)
     if ended.returncode != 0:
         said = ended.stderr.strip().splitlines()
         raise InputError(
             f"{file}: with ACTIVATE there is no command whisperprobe{f' ({said[-1]})' if said else ''}. Try that line "
-            f"in a new shell; was the package installed into that environment?"
+            f"in a new shell, with whole paths: jobs start in {file.parent}. Was the package installed into that "
+            f"environment?"
         )
