@@ -19,9 +19,11 @@ set -a
 source "$CLUSTER_DIR/.env.local"
 set +a
 : "${ACTIVATE:?is empty in .env.local; it makes whisperprobe a command, e.g. source .venv/bin/activate}"
-set +u # virtual environments and modules are seldom written for it
+set +eu # virtual environments and modules are seldom written for it
 eval "$ACTIVATE"
-set -u
+set -eu
+command -v whisperprobe >/dev/null ||
+    complain "no command whisperprobe on $(hostname -s) after ACTIVATE of $CLUSTER_DIR/.env.local."
 
 cores=${SLURM_CPUS_PER_TASK:-1}
 job=${SLURM_ARRAY_JOB_ID:+${SLURM_ARRAY_JOB_ID}_${SLURM_ARRAY_TASK_ID}}
@@ -32,7 +34,7 @@ export OMP_NUM_THREADS=${OMP_NUM_THREADS:-$cores} PYTHONUNBUFFERED=1
 # of the tasks are submitted (again).
 shard=()
 if [[ -n ${SLURM_ARRAY_TASK_ID:-} ]]; then
-    [[ -n ${SHARDS:-} || ${SLURM_ARRAY_TASK_MIN:-0} -eq 0 ]] ||
+    [[ -n ${SHARDS:-} || ${SLURM_ARRAY_TASK_COUNT:-0} -eq $((SLURM_ARRAY_TASK_MAX + 1)) ]] ||
         complain "an array counts its tasks from 0: --array=0-7 for eight. For some tasks of a larger one set SHARDS."
     shard=(--shard "$SLURM_ARRAY_TASK_ID/${SHARDS:-$((SLURM_ARRAY_TASK_MAX + 1))}")
 fi

@@ -158,7 +158,7 @@ class Cluster:
         settings = {
             "PROJECT_ROOT": str(ROOT), "RESULTS_DIR": str(self.results), "CORPUS": str(self.home / "speech"),
             "SBATCH_ACCOUNT": "aisc", "SBATCH_PARTITION": PARTITION, "SBATCH_QOS": "",
-            "ACTIVATE": f"{activate} GATE={self.gate} OMP_NUM_THREADS=1", "HF_TOKEN": "hf_secret", "TELL_EVERY": "1",
+            "ACTIVATE": f'{activate} GATE="{self.gate}" OMP_NUM_THREADS=1', "HF_TOKEN": "hf_secret", "TELL_EVERY": "1",
         }  # fmt: skip
         for recipe in ("MASK", "FINETUNE", "PROBE", "COMPARE", "REPORT"):
             settings |= {f"{recipe}_CPUS_PER_TASK": "1", f"{recipe}_MEM": "1G", f"{recipe}_GRES": "none"}
@@ -218,10 +218,10 @@ class Cluster:
 @pytest.fixture
 def cluster(tmp_path: Path) -> Iterator[Cluster]:
     """Recipes, settings and speech in a folder of this test's own; no job outlives the test."""
-    made = Cluster(tmp_path)
+    made = Cluster(tmp_path / "forêt, nord")  # what shells and sbatch might cut
     shutil.copytree(ROOT / "cluster", made.recipes, ignore=shutil.ignore_patterns(".env.local", "*.log"))
     made.results.mkdir()
-    shutil.copytree(SPEECH, tmp_path / "speech")
+    shutil.copytree(SPEECH, made.home / "speech")
     made.configure()
     yield made
     made.gate.unlink(missing_ok=True)

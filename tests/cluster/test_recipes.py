@@ -46,8 +46,9 @@ def test_mask_by_hand(cluster: Cluster) -> None:
         assert is_complete(cluster.results / f"speech_{name}")
 
 
-def test_an_array_that_does_not_count_from_0_is_refused(cluster: Cluster) -> None:
-    job = cluster.sbatch("--cpus-per-task=1", "--mem=1G", "--array=1-2", "mask.sbatch")
+@pytest.mark.parametrize("array", ["1-2", "0,2"])
+def test_an_array_that_does_not_count_from_0_is_refused(cluster: Cluster, array: str) -> None:
+    job = cluster.sbatch("--cpus-per-task=1", "--mem=1G", f"--array={array}", "mask.sbatch")
     assert cluster.wait(job) == "FAILED"
     assert "an array counts its tasks from 0" in cluster.logs()
 
@@ -58,6 +59,13 @@ def test_a_wrong_call_fails_with_the_reason_in_the_log(cluster: Cluster) -> None
     assert re.search(r"error: nowhere is not a folder.*\n== \d+ failed with exit code 2", cluster.logs()), (
         cluster.logs()
     )
+
+
+def test_where_the_command_is_missing_the_log_says_what_to_correct(cluster: Cluster) -> None:
+    cluster.configure(ACTIVATE="false; export PATH=/usr/bin:/bin")
+    job = cluster.sbatch("--cpus-per-task=1", "--mem=1G", "report.sbatch", "nowhere")
+    assert cluster.wait(job) == "FAILED"
+    assert re.search(r"no command whisperprobe on \S+ after ACTIVATE of .+/\.env\.local", cluster.logs())
 
 
 def test_mald_model_after_model(cluster: Cluster) -> None:

@@ -11,6 +11,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
+
 Cluster = Any  # of conftest.py, which no module can import
 
 STUDY = """
@@ -112,7 +114,7 @@ def test_a_killed_task_leaves_its_parts_which_resume_does(cluster: Cluster) -> N
     assert cluster.wait(dependent) == "CANCELLED"  # and no stage begins on half a corpus
     assert not list(out.glob("slurm/logs/finetune.held*"))
     status = cluster.submit("--status")
-    assert re.search(r"mask task 1: part \w+-00001-of-00003 and 2 more; log: \S+mask-\d+_1\.log", status), status
+    assert re.search(r"mask task 1: part \w+-00001-of-00003 and 2 more; log: .+/mask-\d+_1\.log", status), status
     assert "finetune.held.seed-1 never started" in status
     assert re.search(r"failed with exit code 137: task 1, share 1/2 of the parts\n== killed", cluster.logs())
 
@@ -129,6 +131,30 @@ def test_a_killed_task_leaves_its_parts_which_resume_does(cluster: Cluster) -> N
     assert re.search(r"report: 1 cancelled", cluster.submit("--cancel"))
     assert cluster.wait(again["report"]).startswith("CANCELLED")
     assert "nothing to cancel" in cluster.submit("--cancel")
+
+
+def test_resume_renews_what_waits_for_the_attempt_that_failed(cluster: Cluster) -> None:
+    cluster.write_study(GATED)
+    cluster.gate.touch()
+    out = cluster.results / "small-results"
+    cluster.submit(*TWO_TASKS)
+    before = cluster.jobs("small-results")
+    cluster.until(lambda: len(list(out.glob("corpus_held/failures/.*.lock"))) == 2, "both tasks at work")
+    subprocess.run(["scancel", f"{before['mask']}_1"], check=True)
+    cluster.until(lambda: "CANCELLED" in cluster.states(f"{before['mask']}_1"), "the end of the task")
+    cluster.submit("--resume")  # while the other task is at work, and five jobs wait for an array that has failed
+    after = cluster.jobs("small-results")
+    rows = json.loads((out / "slurm" / "jobs.json").read_text())
+    assert [row["tasks"] for row in rows if row["stage"] == "mask"] == [[0, 1], [1]]
+    for stage in ("finetune.held.seed-1", "probe.held.held.seed-1", "compare", "report"):
+        assert cluster.wait(before[stage]) == "CANCELLED"
+        assert after[stage] > after["mask"]
+    assert after["finetune.base.seed-1"] == before["finetune.base.seed-1"]
+    cluster.gate.unlink()
+    assert cluster.wait(after["finetune.held.seed-1"], seconds=200) == "COMPLETED", cluster.logs()
+    rows_out, failures = (list((out / "corpus_held" / name).glob("*.parquet")) for name in ("data", "failures"))
+    assert sum(pq.read_metadata(file).num_rows for file in rows_out) == 48
+    assert sum(pq.read_metadata(file).num_rows for file in failures) == 0
 
 
 def test_a_job_stops_before_its_time_limit_and_goes_on_from_there(cluster: Cluster) -> None:
@@ -189,4 +215,4 @@ def test_without_settings_nothing_is_submitted(cluster: Cluster) -> None:
     assert re.search(r"error: there is no .*\.env\.local\. Copy \.env\.template", cluster.submit(code=2))
     job = cluster.sbatch("--partition=aisc-batch", "--array=0", "--cpus-per-task=1", "--mem=1G", "mask.sbatch")
     assert cluster.wait(job) == "FAILED"
-    assert re.search(r"no \S+/cluster/\.env\.local\. Copy \.env\.template", cluster.logs())
+    assert re.search(r"no .+/cluster/\.env\.local\. Copy \.env\.template", cluster.logs())

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import getpass
+import os
 import shutil
 import subprocess
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,8 +43,10 @@ def require_slurm() -> None:
         )
 
 
-def submit_recipe(folder: Path, flags: Sequence[str], recipe: str, arguments: Sequence[str]) -> int:
-    """Submit a recipe from its folder; return the number of the job.
+def submit_recipe(
+    folder: Path, flags: Sequence[str], recipe: str, arguments: Sequence[str], variables: Mapping[str, str]
+) -> int:
+    """Submit a recipe from its folder with variables for its job; return the number of the job.
 
     Raises
     ------
@@ -52,10 +54,11 @@ def submit_recipe(folder: Path, flags: Sequence[str], recipe: str, arguments: Se
         Slurm refuses: wrong partition, account or qos, more than the partition has; in Slurm's own words.
     """
     call = ["sbatch", "--parsable", *flags, recipe, *arguments]
-    ended = subprocess.run(call, cwd=folder, capture_output=True, text=True)
+    environment = {**os.environ, **variables}  # not in --export, which a comma in a path would cut
+    ended = subprocess.run(call, cwd=folder, capture_output=True, text=True, env=environment)
     if ended.returncode != 0:
         said = " ".join(line.removeprefix("sbatch: ").removeprefix("error: ") for line in ended.stderr.splitlines())
-        raise WorkError(f"Slurm refuses {recipe}: {said.strip()}. {_remedy(said)}")
+        raise WorkError(f"Slurm refuses {recipe}: {said.strip().rstrip('.')}. {_remedy(said)}")
     return int(ended.stdout.strip().partition(";")[0])
 
 
@@ -64,6 +67,8 @@ def _remedy(said: str) -> str:
         ended = subprocess.run(["sinfo", "--noheader", "--format=%R"], capture_output=True, text=True)
         there = ", ".join(dict.fromkeys(ended.stdout.split())) or "none"
         return f"Correct SBATCH_PARTITION in .env.local; partitions here: {there}."
+    if "violates" in said or "imit" in said:
+        return "That is more than you may submit, or for longer: fewer tasks (--resource probe.tasks=8), less time."
     if "ccount" in said or "qos" in said.lower() or "QOS" in said:
         return "Correct SBATCH_ACCOUNT and SBATCH_QOS in .env.local; `sacctmgr show user $USER withassoc` lists yours."
     return "Change the resources with --resource or in .env.local, e.g. --resource probe.gres=gpu:1."
@@ -74,8 +79,11 @@ def live_tasks(jobs: Iterable[int]) -> list[Task]:
     wanted = set(jobs)
     if not wanted:
         return []
-    call = ["squeue", "--noheader", "--array", f"--user={getpass.getuser()}", "--format=%F|%K|%T|%r"]
+    numbers = ",".join(map(str, sorted(wanted)))  # whoever submitted them: people may share a study
+    call = ["squeue", "--noheader", "--array", f"--jobs={numbers}", "--format=%F|%K|%T|%r"]
     ended = subprocess.run(call, capture_output=True, text=True)
+    if "Invalid job id" in ended.stderr:  # what it says of a single job that it has forgotten
+        return []
     if ended.returncode != 0:
         said = next(iter(ended.stderr.strip().splitlines()), "nothing said")
         raise WorkError(f"squeue does not answer ({said}). Try again when Slurm is back.")

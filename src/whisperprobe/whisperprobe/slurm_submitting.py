@@ -84,6 +84,9 @@ def submit_jobs(
         for job in jobs:
             after = [one for name in job.stage.after for one in waits.get(name, [])]
             _check_needed(job, planned, waits)
+            if {one.stage for one in new} & {*job.stage.after}:  # what waits for the attempt before would be cancelled
+                cancel(task.id for task in live.pop(job.stage.name, []))
+                waits.pop(job.stage.name, None)
             busy = [task.index for task in live.get(job.stage.name, []) if task.index is not None]
             tasks = [task for task in tasks_left(job) if task not in busy]
             if job.shards and not tasks:
@@ -95,6 +98,7 @@ def submit_jobs(
                 render_flags(job, planned, settings, after, tasks),
                 job.recipe,
                 [*arguments, "--only", job.stage.name],
+                {"CLUSTER_DIR": str(settings.folder), "SHARDS": str(job.shards or "")},
             )
             new.append(Submitted(number, job.stage.name, job.shards, tuple(tasks)))
             waits.setdefault(job.stage.name, []).append(str(number))
@@ -112,7 +116,7 @@ def render_flags(
     """Render what sbatch is told about a job: whose, where, how large, after what, which tasks of its array."""
     log = log_of(planned, job.stage.name, "%A_%a" if job.shards else "%j")
     flags = {"job-name": f"{planned.study}.{job.stage.name}", **settings.whose(), **job.resources, "output": str(log)}
-    flags["export"] = f"ALL,CLUSTER_DIR={settings.folder}" + (f",SHARDS={job.shards}" if job.shards else "")
+    flags["export"] = "ALL"
     if job.shards:
         flags["array"] = f"{_ranges(tasks or range(job.shards))}%{job.at_once}"
     if after:
