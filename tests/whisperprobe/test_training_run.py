@@ -294,6 +294,12 @@ def test_damaged_and_foreign_models_are_refused(
         finetune(tone_words, tmp_path / "1", model=broken, **SHORT)
     shutil.rmtree(broken)
     shutil.copytree(tone_listener.path, broken)
+    settings = (broken / "generation_config.json").read_text()
+    for damaged in ("", settings[: len(settings) // 2], "[]"):
+        (broken / "generation_config.json").write_text(damaged)
+        with pytest.raises(InputError, match=r"generation_config\.json is not a JSON table"):
+            finetune(tone_words, tmp_path / "0", model=broken, **SHORT)
+    (broken / "generation_config.json").write_text(settings)
     config = json.loads((broken / "config.json").read_text())
     (broken / "config.json").write_text(json.dumps(config | {"model_type": "bart"}))
     with pytest.raises(InputError, match="not a Whisper"):

@@ -23,6 +23,7 @@ LISTENING = "listening.json"  # how sound meets the window, where it is not padd
 
 _WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
 _TOKENIZER = ("tokenizer.json", "vocab.json")
+_SETTINGS = ("generation_config.json", "tokenizer.json", "tokenizer_config.json", "preprocessor_config.json")
 
 # Short names for what Whisper's configuration spells out for encoder and decoder apart.
 _BOTH = {
@@ -127,9 +128,11 @@ def load_listener(name: str | Path) -> Listener:
     import torch
     from transformers import WhisperForConditionalGeneration, WhisperTokenizer
 
+    folder = Path(name)
+    if folder.is_dir():
+        _check_tables(folder)
     window = WindowSpec.of(str(name))
     _check_whole_seconds(window.n_frames / 100)
-    folder = Path(name)
     if folder.is_dir():
         for what, files in (("weights", _WEIGHTS), ("a tokenizer", _TOKENIZER)):
             if not any((folder / file).is_file() for file in files):
@@ -215,6 +218,19 @@ def new_listener(shape: Mapping[str, Any], tokenizer: Any, *, language: str, tas
         return_timestamps=False, suppress_tokens=[], begin_suppress_tokens=[],
     )  # fmt: skip
     return Listener(model, tokenizer, WindowSpec.of(config))
+
+
+def _check_tables(folder: Path) -> None:
+    """Refuse damaged settings: transformers passes over a generation config that it cannot read."""
+    for file in (folder / name for name in _SETTINGS):
+        if not file.is_file():
+            continue
+        try:
+            whole = isinstance(json.loads(file.read_text(encoding="utf-8")), dict)
+        except ValueError:
+            whole = False
+        if not whole:
+            raise InputError(f"{file} is not a JSON table; the model folder is damaged, copy it again.")
 
 
 def _fields(shape: Mapping[str, Any]) -> dict[str, Any]:
