@@ -444,3 +444,21 @@ def test_points_of_a_curve() -> None:
     assert perfect["target_correlation"] == pytest.approx(1)
     assert curve_points(10, [3, 99, 3]) == [3, 10]
     assert curve_points(1, 20) == [1]
+
+
+def test_texts_of_several_words_are_told(caplog: pytest.LogCaptureFixture) -> None:
+    space = ldl.open_semantics({"ice cream": [1.0, 0.0], "sun": [0.0, 1.0]})
+    find_meanings({"ice cream": "Ice cream", "sun": "sun"}, space)
+    assert not caplog.records
+    find_meanings({"ice cream": "Ice cream", "the sun": "the sun", "sun": "sun"}, space)
+    assert "2 of 3 texts are several words, e.g. 'ice cream'" in caplog.text
+
+
+def test_another_semantic_space_is_refused_where_every_word_was_learnt_too(
+    speech: Path, fitted: ldl.LdlModel, tmp_path: Path
+) -> None:
+    np.savez(tmp_path / "other.npz", words=np.array(WORDS), vectors=np.eye(4))
+    with pytest.raises(InputError, match="other is not the semantic space that the model was trained with"):
+        ldl.evaluate_corpus(
+            speech, tmp_path / "heard", model=fitted, semantics=tmp_path / "other.npz", text_pattern=PATTERN
+        )

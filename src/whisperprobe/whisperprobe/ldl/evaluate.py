@@ -139,7 +139,7 @@ def _lexicon(
 ) -> tuple[Lexicon, frozenset[str]]:
     """Return the word types among which a word is sought, the model's and the corpus', and words without a vector."""
     new = {word: how for word, how in spelt.items() if word not in listener.lexicon.index}
-    if not new:
+    if not new and semantics is None:
         return listener.lexicon, frozenset()
     said = listener.options["semantics"]
     if semantics is None:
@@ -159,6 +159,8 @@ def _lexicon(
             f"{space.name} is not the semantic space that the model was trained with, {said['name']}: vectors of two "
             "spaces cannot be compared."
         )
+    if not new:
+        return listener.lexicon, frozenset()
     asked = space.look_up([*new.values()]).found != "missing"
     if not (asked.any() or (space.look_up([*new]).found != "missing").any()):
         return listener.lexicon, frozenset(new)

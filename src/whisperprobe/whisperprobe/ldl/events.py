@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from whisperprobe.ldl.semantics import Semantics
 
 __all__ = ["Events", "Meanings", "RowsOf", "find_meanings", "words_of"]
 
+_log = logging.getLogger("whisperprobe")
 Integers = np.ndarray[Any, np.dtype[np.int64]]
 
 
@@ -162,6 +164,12 @@ def find_meanings(spelt: Mapping[str, str], space: Semantics) -> Meanings:
         None of the words has a vector.
     """
     words = sorted(spelt)
+    several = [word for word in words if " " in word]
+    if len(several) > len(words) / 2:
+        _log.warning(
+            "%d of %d texts are several words, e.g. %r; each is taken for one word. `whisperprobe words` cuts "
+            "sentences into words.", len(several), len(words), several[0],
+        )  # fmt: skip
     as_spelt, as_types = space.look_up([spelt[word] for word in words]), space.look_up(words)
     better = as_spelt.found != "missing"  # a text may have punctuation around the word, which no vector has
     vectors = np.where(better[:, None], as_spelt.vectors, as_types.vectors)
