@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from myst_nb.core import render
 
 import audiogram
 
@@ -81,6 +83,21 @@ def name_what_lies_outside(app: Sphinx, page: str, source: list[str]) -> None:
     source[0] = re.sub(r"(?<!!)\[([^\]]+)\]\(\.\./((?!docs/)[^)\s]+)\)", named, source[0])
 
 
+def joined_streams(outputs: list[Any]) -> list[Any]:
+    """One output for all that a cell printed: myst-nb 1.4 breaks the line wherever a program's pipe was read."""
+    kept: list[Any] = []
+    streams: dict[str, Any] = {}
+    for output in outputs:
+        if output["output_type"] == "stream" and output["name"] in streams:
+            streams[output["name"]]["text"] += output["text"]
+            continue
+        if output["output_type"] == "stream":
+            streams[output["name"]] = output
+        kept.append(output)
+    return kept
+
+
 def setup(app: Sphinx) -> None:
     """Called by Sphinx."""
+    render.coalesce_streams = joined_streams
     app.connect("source-read", name_what_lies_outside)
