@@ -378,6 +378,7 @@ def test_sizes(tmp_path: Path, size: Any, inches: tuple[float, float]) -> None:
         ({"smooth": -0.1}, "below 1"),
         ({"smooth": "a lot"}, "below 1"),
         ({"dpi": 5}, "20 to 2400"),
+        ({"dpi": 2400, "size": "40x40", "out": "curves.png"}, "million pixels"),
         ({"dpi": 3e2}, "20 to 2400"),
         ({"scale": "logarithmic"}, "unknown scale"),
         ({"out": "curves.jpg"}, r"\.png, \.pdf or \.svg"),

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["FORMATS", "size_in_inches", "write_figure"]
 
 FORMATS = ("png", "pdf", "svg")
+_MOST_PIXELS = 2**28  # a gigabyte while a PNG is drawn
 _INCHES = {"in": 1.0, "cm": 1 / 2.54, "mm": 1 / 25.4}
 
 
@@ -42,10 +43,16 @@ def size_in_inches(size: str | tuple[float, float]) -> tuple[float, float]:
 
 
 def write_figure(figure: Figure, file: Path, dpi: int) -> None:
-    """Write the file whole or not at all; the same curves give the same bytes."""
+    """Write the file whole or not at all; the same curves give the same bytes. A PNG may be too large (InputError)."""
     import matplotlib as mpl
 
     kind = file.suffix[1:].lower()
+    width, height = figure.get_size_inches()
+    if kind == "png" and width * height * dpi**2 > _MOST_PIXELS:
+        raise InputError(
+            f"{width:.3g} x {height:.3g} inches at dpi {dpi} are {width * height * dpi**2 / 1e6:.0f} million pixels, "
+            f"more than {_MOST_PIXELS / 1e6:.0f}. Give a smaller size or dpi, or a file that ends in .pdf or .svg."
+        )
     undated: dict[str, Any] = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}
     stream = io.BytesIO()
     settings: Any = {"pdf.fonttype": 42, "svg.hashsalt": "whisperprobe"}  # text stays text in a PDF
