@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 
 from audiogram.console import run_app
-from audiogram.errors import InputError
+from audiogram.errors import InputError, WorkError
 from whisperprobe.cli import app
 from whisperprobe.slurm import plan_jobs, recipe_resources
 from whisperprobe.slurm_estimates import machine_factors
@@ -280,6 +282,32 @@ def test_status_joins_disk_queue_and_accounts(
     lines = "\n".join(describe_status(list(status.values())))
     assert "2/4" in lines
     assert "--resume" in lines
+
+
+def test_a_stage_whose_clips_failed_is_not_done_though_all_parts_are_written(
+    tmp_path: Path, settings: ClusterSettings, fake_slurm: Path
+) -> None:
+    (tmp_path / "few").mkdir()
+    for number in range(4):
+        (tmp_path / "few" / f"{number}.wav").write_bytes(b"no sound")
+    sound = np.full(1600, 0.1)
+    soundfile.write(tmp_path / "few" / "4.wav", sound, 16000)
+    text = STUDY.replace("SPEECH", str(tmp_path / "few")).replace("rows_per_part = 100", "rows_per_part = 2")
+    (tmp_path / "study.toml").write_text(text)
+    with pytest.raises(WorkError, match="4 of 5 clips"):
+        run_study(tmp_path / "study.toml", tmp_path / "out", only="mask", shard="0/1")
+    planned = plan(tmp_path / "study.toml", tmp_path / "out")
+    jobs = plan_jobs(planned, settings)
+    mask = study_status(planned)[0]
+    assert not mask.progress.done
+    assert mask.failed[0].startswith("mask: 4 of 5 clips of split 'train' failed, more than --max-failures 0.05")
+    with pytest.raises(WorkError, match=r"stage mask failed: 4 of 5 .*raise max_failures in the study file"):
+        submit_jobs(jobs, planned, settings, ["run"], resume=True)
+    with pytest.raises(WorkError, match=r"needs .*corpus_normal, which is not finished: 4 of 5 clips"):
+        run_study(tmp_path / "study.toml", tmp_path / "out", only="finetune.normal.seed-1")
+    (tmp_path / "study.toml").write_text(text.replace("rows_per_part = 2", "rows_per_part = 2\nmax_failures = 0.99"))
+    run_study(tmp_path / "study.toml", tmp_path / "out", only="mask")  # the same folder: no result depends on it
+    assert study_status(plan(tmp_path / "study.toml", tmp_path / "out"))[0].progress.done
 
 
 def test_a_damaged_record_of_jobs_is_told(tmp_path: Path) -> None:

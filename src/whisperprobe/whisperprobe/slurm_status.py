@@ -13,7 +13,7 @@ from whisperprobe.slurm import Job
 from whisperprobe.slurm_queue import Task, ended_badly
 from whisperprobe.slurm_submitting import Submitted, live_of, log_of, read_submitted
 from whisperprobe.study_plan import Plan, StagePlan
-from whisperprobe.study_progress import PARTED, StageProgress, progress_of
+from whisperprobe.study_progress import PARTED, StageProgress, progress_of, unfinished
 
 __all__ = ["StageStatus", "describe_jobs", "describe_status", "study_status"]
 
@@ -55,6 +55,8 @@ def study_status(planned: Plan) -> list[StageStatus]:
         running = sum(task.running for task in tasks)
         own = [one for one in submitted if one.stage == stage.name]
         failed = () if progress.done else _failed(planned, stage, own, tasks, reasons)
+        if progress.parts and progress.parts == progress.parts_done and not progress.done and stage.kind in PARTED:
+            failed = tuple(f"{stage.name}: {said}" for path in stage.outputs for said in unfinished(stage, path))
         left = (progress.clips - progress.clips_done) / progress.rate if progress.rate and running else None
         found.append(StageStatus(stage.name, progress, running, len(tasks) - running, failed, left))
     return found

@@ -10,12 +10,12 @@ from pathlib import Path
 from audiogram.corpus import stage_parts
 from audiogram.corpus.files import write_whole
 from audiogram.corpus.layout import Shard
-from audiogram.errors import AudiogramError, InputError
+from audiogram.errors import AudiogramError, InputError, WorkError
 from whisperprobe.slurm import Job
 from whisperprobe.slurm_queue import Task, cancel, live_tasks, submit_recipe
 from whisperprobe.slurm_settings import ClusterSettings
 from whisperprobe.study_plan import Plan
-from whisperprobe.study_progress import progress_of
+from whisperprobe.study_progress import progress_of, unfinished
 
 __all__ = ["FOLDER", "Submitted", "live_of", "log_of", "read_submitted", "render_flags", "submit_jobs", "tasks_left"]
 
@@ -66,7 +66,8 @@ def submit_jobs(
     InputError
         The study has begun already and `resume` was not asked for, or a stage lacks what it needs.
     WorkError
-        Slurm refuses a job; those of this call that it had taken are cancelled.
+        Slurm refuses a job; those of this call that it had taken are cancelled. A stage has done all of its parts,
+        and more of its clips failed than may.
     """
     out = Path(planned.out)
     before = read_submitted(out)
@@ -90,6 +91,8 @@ def submit_jobs(
             busy = [task.index for task in live.get(job.stage.name, []) if task.index is not None]
             tasks = [task for task in tasks_left(job) if task not in busy]
             if job.shards and not tasks:
+                if not busy:
+                    _check_failures(job)
                 continue
             if not job.shards and (job.stage.name in live or (progress_of(job.stage).done and not after)):
                 continue
@@ -179,6 +182,16 @@ def _check_needed(job: Job, planned: Plan, waits: Mapping[str, Sequence[str]]) -
             raise InputError(
                 f"stage {job.stage.name} needs stage {name}, which is neither finished nor in the queue. "
                 f"Submit it first, or the whole study."
+            )
+
+
+def _check_failures(job: Job) -> None:
+    """Refuse to go on from a stage that has written all parts and failed: too many of its clips did."""
+    for path in job.stage.outputs:
+        for said in unfinished(job.stage, path):
+            raise WorkError(
+                f"stage {job.stage.name} failed: {said}. Mend the corpus and remove {path}, or raise max_failures in "
+                f"the study file."
             )
 
 

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from audiogram.corpus import is_complete, stage_parts
-from audiogram.corpus.layout import Shard
-from audiogram.errors import InputError
+from audiogram.corpus import stage_parts
+from audiogram.corpus.layout import Part, Shard
+from audiogram.errors import InputError, WorkError
 from whisperprobe.study_plan import StagePlan
 
 __all__ = ["PARTED", "StageProgress", "clips_done", "progress_of", "unfinished"]
 
 PARTED = frozenset({"mask", "probe"})  # kinds of stages that work in parts, which can be shared out
+_BORNE = 0.05  # share of failures, where the study says nothing
 _LAST = {"finetune": "results.json", "compare": "comparison.json", "report": ""}  # what a stage writes last of all
 
 
@@ -57,15 +59,28 @@ def progress_of(stage: StagePlan) -> StageProgress:
 
 
 def unfinished(stage: StagePlan, path: str | Path) -> tuple[str, ...]:
-    """Names of what is missing in one output of a stage; empty where it is whole."""
+    """What is missing in one output of a stage, or that too many of its clips failed; empty where it is whole."""
     path = Path(path)
     if stage.kind not in PARTED:
         last = path / _LAST[stage.kind]
         return () if last.exists() else (str(last),)
     try:
-        return tuple(f"part {part.stem}" for part in stage_parts(path) if not part.done([path]))
+        parts = stage_parts(path)
     except InputError:  # not begun
         return (str(path),)
+    missing = tuple(f"part {part.stem}" for part in parts if not part.done([path]))
+    return missing or _failures(stage, path, parts)
+
+
+def _failures(stage: StagePlan, path: Path, parts: Sequence[Part]) -> tuple[str, ...]:
+    """Say why a stage that has written all of its parts has failed all the same."""
+    from audiogram.corpus.stages import check_failures
+
+    try:
+        check_failures(path, parts, stage.options.get("max_failures", _BORNE))
+    except WorkError as error:
+        return (str(error).rstrip("."),)
+    return ()
 
 
 def clips_done(stage: StagePlan, shard: str | tuple[int, int] | None = None) -> int:
@@ -92,7 +107,7 @@ def _of_parts(stage: StagePlan) -> StageProgress:
         parts_done=len(written),
         clips=sum(map(len, parts)),
         clips_done=sum(map(len, written)),
-        done=all(is_complete(folder) for folder in folders),
+        done=not any(unfinished(stage, folder) for folder in folders),
         left=tuple(part.stem for part in parts if not part.done(folders)),
         rate=sum(clips for _, clips in times[1:]) / span if span > 0 else None,
     )

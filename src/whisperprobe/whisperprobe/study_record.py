@@ -19,8 +19,8 @@ __all__ = ["RECORD", "claim", "read_record"]
 RECORD = "study.json"
 _FOLDS = ("compare", "report")  # made anew every time
 _NO_MATTER = (  # options that no result depends on
-    "workers", "device", "threads", "save_every", "save_total_limit", "log_every", "tensorboard", "auto_batch",
-    "gradient_checkpointing",
+    "workers", "device", "threads", "max_failures", "save_every", "save_total_limit", "log_every", "tensorboard",
+    "auto_batch", "gradient_checkpointing",
 )  # fmt: skip
 
 

@@ -168,7 +168,7 @@ def run_stage(
         sweep(out)
     report = _report(folders, mine, done)
     for out in folders:
-        _check_failures(out, everything, max_failures)
+        check_failures(out, everything, max_failures)
     if report.failed:
         where = ", ".join(str(out / FAILURES) for out in folders)
         first = next(_first_failure(out, part) for out in folders for part in mine if _failed(out, part))
@@ -315,7 +315,8 @@ def _report(outs: Sequence[Path], parts: Sequence[Part], done: int) -> StageRepo
     return StageReport(rows, rows - failed, failed, done, len(parts) - done)
 
 
-def _check_failures(out: Path, parts: Sequence[Part], limit: float) -> None:
+def check_failures(out: Path, parts: Sequence[Part], limit: float) -> None:
+    """Raise `WorkError` where more than a share of the clips of a split failed, in the parts that are done."""
     for split in dict.fromkeys(part.split for part in parts):
         here = [part for part in parts if part.split == split and part.done([out])]
         rows, failed = sum(map(len, here)), sum(_failed(out, part) for part in here)
