@@ -248,6 +248,13 @@ def test_no_word_in_common_names_the_likely_cause(heard: list[str], people: tupl
     assert error.value.exit_code == 2
 
 
+def test_runs_that_have_no_measure_are_told_so(tmp_path: Path) -> None:
+    file = tmp_path / "people.csv"
+    file.write_text("word,rt\nship,600\nfish,700\n", encoding="utf-8")
+    with pytest.raises(InputError, match="both a text and one of the measures"):
+        join_words([], read_people(file))
+
+
 def test_words_whose_responses_do_not_count_are_told_from_words_that_are_not_there() -> None:
     with pytest.raises(InputError, match="with no response that counts"):
         join_words(["zab", "zob"], people_of("cat", uncounted=frozenset({"zab", "zob"})))

@@ -6,6 +6,7 @@ import functools
 import hashlib
 import json
 import re
+import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -299,13 +300,17 @@ def same_text(prediction: str, text: str, normalise: Callable[[str], str]) -> bo
 
 
 def word_of(text: object) -> str | None:
-    """The word that a text stands for: case and outer punctuation do not make another word; None without text.
+    """The word that a text stands for: case, outer punctuation and the coding of accents do not make another word.
+
+    None without text.
 
     Examples
     --------
     >>> word_of(" Thick. "), word_of(None), word_of(float("nan"))
     ('thick', None, None)
+    >>> word_of("caf\\u00e9") == word_of("cafe\\u0301")  # as in names of files on macOS
+    True
     """
     if not isinstance(text, str):
         return None
-    return text.casefold().strip(_EDGES) or None
+    return unicodedata.normalize("NFC", text.casefold()).strip(_EDGES) or None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -137,7 +136,7 @@ def join_key(text: object) -> str | None:
     """
     if not isinstance(text, str):
         return None
-    return word_of(unicodedata.normalize("NFC", text).replace("’", "'"))
+    return word_of(text.replace("’", "'"))
 
 
 def read_people(source: HumanSource | Mapping[str, Any] | str | Path) -> People:

@@ -72,6 +72,11 @@ def join_words(words: Iterable[str], people: People) -> Join:
         Fewer than half of the clips' words are shared.
     """
     heard, responded = set(words), set(people.words["word"])
+    if not heard:
+        raise InputError(
+            "no clip of these runs has both a text and one of the measures. Were measures asked for that belong to "
+            "another listener? Each run's columns are in its clips table; without --measure, its own are taken."
+        )
     matched, missed = sorted(heard & responded), sorted(heard - responded)
     few = len(matched) < _FEW * len(heard)
     join = Join(tuple(matched), tuple(missed), len(responded), _cause(missed, responded, people) if few else "")
