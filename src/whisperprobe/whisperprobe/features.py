@@ -187,9 +187,7 @@ def heard_frames(samples: int, window: WindowSpec) -> int:
     return min(window.n_frames, math.ceil((samples + window.n_fft // 2) / window.hop_length))
 
 
-def heard_log_mels(
-    clips: Sequence[torch.Tensor], window: WindowSpec, device: Any
-) -> tuple[torch.Tensor, torch.Tensor]:
+def heard_log_mels(clips: Sequence[torch.Tensor], window: WindowSpec, device: Any) -> tuple[torch.Tensor, torch.Tensor]:
     """Compute log-mels of clips padded to the longest of them, without checking the clips.
 
     Parameters
