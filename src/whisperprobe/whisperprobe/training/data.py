@@ -236,9 +236,9 @@ class SpeechDataset(Dataset[Any]):
             found, padding = [self.features[i] for i in indices], [self._padding[i] for i in indices]
         else:
             found, padding = self.speech.log_mels(indices)
-        behind = torch.tensor(padding)
+        behind = torch.tensor(padding)  # float32, also beside log-mels that are stored in less
         size = (len(found), self.window.n_mels, max(one.shape[1] for one in found))
-        features = behind.to(found[0].dtype)[:, None, None].expand(size).contiguous()
+        features = behind[:, None, None].expand(size).contiguous()
         for row, one in zip(features, found, strict=True):
             row[:, : one.shape[1]] = one
         return features, behind
