@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,8 @@ from hypothesis import strategies as st
 
 from audiogram.errors import InputError
 from whisperprobe import WhisperAligner, choose_alignment_heads, save_alignment_heads
-from whisperprobe.alignment.cross_attention import Reading, default_heads, read_transcripts, standardised
+from whisperprobe.alignment.cross_attention import Reading, read_transcripts
+from whisperprobe.alignment.following import FLOOR, Following, scaled
 from whisperprobe.alignment.spoken import spoken_words
 from whisperprobe.alignment.word_tokens import timed_words, token_words
 from whisperprobe.features import log_mel
@@ -94,11 +96,12 @@ def test_standardising_and_smoothing_as_written_down(tokens: int, positions: int
             for t in range(tokens):
                 row = np.pad(even[h, t], side, mode="reflect")
                 expected[h, t] = [np.median(row[k : k + width]) for k in range(positions)]
-    assert np.allclose(standardised(torch.from_numpy(weights), width).numpy(), expected)
+    assert np.allclose(scaled(torch.from_numpy(weights), "standardised", width).numpy(), expected)
+    assert np.allclose(scaled(torch.from_numpy(weights), "log", 1).numpy(), np.log(weights + FLOOR))
 
 
 def test_where_all_tokens_look_alike_nothing_is_divided_by_zero() -> None:
-    assert not standardised(torch.full((1, 3, 9), 0.2), 7).any()
+    assert not scaled(torch.full((1, 3, 9), 0.2), "standardised", 7).any()
 
 
 @pytest.mark.parametrize("space", [False, True])
@@ -129,9 +132,12 @@ def reading_of(spans: Sequence[tuple[int, int]], positions: int, sharp: bool = T
     return Reading(weights / weights.sum(-1, keepdim=True), torch.full((len(spans),), 0.5), tuple(range(len(spans))))
 
 
-def test_words_begin_and_end_where_attention_moves_on() -> None:
+@pytest.mark.parametrize(
+    "how", [Following(None, "standardised", 7), Following(None, "log", 1), Following(None, "log", 3)]
+)
+def test_words_begin_and_end_where_attention_moves_on(how: Following) -> None:
     words = spoken_words("one, two")
-    found = timed_words(words, [0, -1, 1], reading_of([(0, 20), (20, 30), (30, 55)], 70), 2, 7, 1.4)
+    found = timed_words(words, [0, -1, 1], reading_of([(0, 20), (20, 30), (30, 55)], 70), 2, how, 1.4)
     assert [w.word for w in found] == ["one", "two"]
     assert [(w.start, w.end) for w in found] == [(0.0, pytest.approx(0.39)), (pytest.approx(0.59), pytest.approx(1.09))]
     assert [w.score for w in found] == [0.5, 0.5]
@@ -141,7 +147,7 @@ def test_attention_that_is_no_number_is_refused() -> None:
     reading = reading_of([(0, 20)], 30)
     reading.weights[0, 1, 3] = float("nan")
     with pytest.raises(InputError, match="attention is NaN"):
-        timed_words(spoken_words("one"), [0], reading, 2, 7, 0.6)
+        timed_words(spoken_words("one"), [0], reading, 2, Following(None, "log", 3), 0.6)
 
 
 class Planted(WhisperAligner):
@@ -197,14 +203,17 @@ def test_heads_are_chosen_by_words_that_are_known(tiny: tuple[Any, Any]) -> None
 
 def test_heads_are_found_where_they_were_saved(tiny: tuple[Any, Any], tmp_path: Path) -> None:
     model, tokenizer = tiny
-    assert default_heads(model) == ((1, 0), (1, 1))  # the upper half of two layers
+    assert Following().on(model) == Following(((1, 0), (1, 1)), "standardised", 7)  # the upper half of two layers
     model.save_pretrained(tmp_path / "model")
     tokenizer.save_pretrained(tmp_path / "model")
     aligner, *known = planted(tiny)
     chosen = choose_alignment_heads(aligner, *known)
     file = save_alignment_heads(chosen, tmp_path / "heads.json")
     before = json.loads((tmp_path / "model" / "generation_config.json").read_text())
-    assert WhisperAligner.from_pretrained(tmp_path / "model", device="cpu", heads=file).heads == ((1, 0),)
+    expected = Following(((1, 0),), chosen.scaling, chosen.median_width)
+    assert WhisperAligner.from_pretrained(tmp_path / "model", device="cpu", heads=file).following == expected
+    wide = WhisperAligner.from_pretrained(tmp_path / "model", device="cpu", heads=file, median_width=9).following
+    assert wide == Following(((1, 0),), chosen.scaling, 9)
     save_alignment_heads([(0, 1)], tmp_path / "model")
     after = json.loads((tmp_path / "model" / "generation_config.json").read_text())
     before.pop("_from_model_config")  # with which transformers would not read the heads
@@ -212,6 +221,9 @@ def test_heads_are_found_where_they_were_saved(tiny: tuple[Any, Any], tmp_path: 
     opened = WhisperAligner.from_pretrained(tmp_path / "model", device="cpu")
     assert opened.heads == ((0, 1),)
     assert opened.describe()["heads"] == [[0, 1]]
+    save_alignment_heads(replace(chosen, scaling="log", median_width=3), tmp_path / "model")
+    opened = WhisperAligner.from_pretrained(tmp_path / "model", device="cpu")
+    assert opened.following == Following(((1, 0),), "log", 3)
     with pytest.raises(InputError, match=r"generation_config\.json cannot be read"):
         save_alignment_heads([(0, 1)], tmp_path)
     (tmp_path / "bad.json").write_text("{}")
@@ -236,6 +248,8 @@ def test_bad_clips_stay_single(tiny: tuple[Any, Any]) -> None:
     assert "The transcript says 'the cat', the model hears" in str(unlikely)
     with pytest.raises(InputError, match="median_width is 4"):
         WhisperAligner(*tiny, median_width=4)
+    with pytest.raises(InputError, match="scaling 'logs'"):
+        WhisperAligner(*tiny, scaling="logs")
 
 
 def test_a_model_that_hears_trimmed_windows_is_heard_so(tiny: tuple[Any, Any], tmp_path: Path) -> None:

@@ -2,27 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 
-from audiogram.errors import InputError
 from whisperprobe.probing.decode import encode
 
-__all__ = [
-    "SAMPLES_PER_POSITION",
-    "Reading",
-    "attention_matrix",
-    "default_heads",
-    "read_heads",
-    "read_transcripts",
-    "standardised",
-]
+__all__ = ["SAMPLES_PER_POSITION", "Reading", "read_transcripts"]
 
 SAMPLES_PER_POSITION = 320  # of the encoder: two hops of 10 ms at 16 kHz
 
@@ -46,47 +35,6 @@ class Reading:
     weights: torch.Tensor
     probability: torch.Tensor
     answer: tuple[int, ...]
-
-
-def default_heads(model: Any) -> tuple[tuple[int, int], ...]:
-    """Return the heads (layer, head) that show when words are said.
-
-    Those that the generation config names (OpenAI's models say them; `choose_alignment_heads` finds them), else all
-    heads of the upper half of the decoder's layers.
-    """
-    named = getattr(model.generation_config, "alignment_heads", None)
-    layers, heads = int(model.config.decoder_layers), int(model.config.decoder_attention_heads)
-    if named:
-        return check_heads(named, layers, heads)
-    return tuple((layer, head) for layer in range(layers // 2, layers) for head in range(heads))
-
-
-def check_heads(heads: Any, layers: int, per_layer: int) -> tuple[tuple[int, int], ...]:
-    """Return pairs (layer, head) of a decoder, checked."""
-    try:
-        pairs = tuple((int(layer), int(head)) for layer, head in heads)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"heads are pairs of layer and head, e.g. [[2, 1], [3, 0]], received {heads!r}.") from error
-    bad = [pair for pair in pairs if not (0 <= pair[0] < layers and 0 <= pair[1] < per_layer)]
-    if bad or not pairs or len(set(pairs)) != len(pairs):
-        what = f"{list(bad[0])} is not among" if bad else "give each once, and one at least, of"
-        raise InputError(
-            f"alignment heads {[list(p) for p in pairs][:6]}: {what} this decoder's {layers} layers of {per_layer} "
-            "heads, counted from 0. Do they belong to another model?"
-        )
-    return pairs
-
-
-def read_heads(path: str | Path) -> list[list[int]]:
-    """Read the heads that `save_alignment_heads` has written."""
-    try:
-        said = json.loads(Path(path).read_text(encoding="utf-8"))
-        return [[int(layer), int(head)] for layer, head in said["alignment_heads"]]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(
-            f"{path} cannot be read as alignment heads ({error}); it is JSON such as "
-            '{"alignment_heads": [[2, 1], [3, 0]]}, as save_alignment_heads writes it.'
-        ) from error
 
 
 def read_transcripts(
@@ -177,28 +125,3 @@ def _listening(model: Any, heads: Heads) -> Iterator[dict[tuple[int, int], torch
     finally:
         for handle in handles:
             handle.remove()
-
-
-def standardised(weights: torch.Tensor, width: int) -> torch.Tensor:
-    """Bring every position to mean 0 and variance 1 over the tokens, then smooth along the positions by a median.
-
-    Parameters
-    ----------
-    weights : tensor, shape (..., tokens, positions)
-        Attention.
-    width : int
-        Positions under the median, odd; clips that are shorter than half of it are left as they are.
-    """
-    deviation, mean = torch.std_mean(weights, dim=-2, keepdim=True, unbiased=False)
-    even = (weights - mean) / deviation.clamp_min(1e-12)  # where no token looks there is nothing to tell apart
-    side = width // 2
-    if even.shape[-1] <= side or width == 1:
-        return even
-    flat = even.reshape(1, -1, even.shape[-1])
-    padded = torch.nn.functional.pad(flat, (side, side), mode="reflect")
-    return padded.unfold(-1, width, 1).median(dim=-1).values.reshape(even.shape)
-
-
-def attention_matrix(reading: Reading, lead: int, width: int) -> torch.Tensor:
-    """Return how well each token fits each position, (text tokens + 1, positions); the last row is the end token."""
-    return standardised(reading.weights, width).mean(dim=0)[lead - 1 : -1]

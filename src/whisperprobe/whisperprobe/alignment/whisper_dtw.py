@@ -10,13 +10,8 @@ from typing import Any
 import numpy as np
 
 from audiogram.errors import InputError
-from whisperprobe.alignment.cross_attention import (
-    Reading,
-    check_heads,
-    default_heads,
-    read_heads,
-    read_transcripts,
-)
+from whisperprobe.alignment.cross_attention import Reading, read_transcripts
+from whisperprobe.alignment.following import Following, check_heads, decoder_shape, read_following
 from whisperprobe.alignment.gaps import AlignedWord, check_score, refuse_unlikely
 from whisperprobe.alignment.spoken import SpokenWord, spoken_words
 from whisperprobe.alignment.word_tokens import timed_words, token_words
@@ -25,9 +20,7 @@ from whisperprobe.labels import prompt_ids
 from whisperprobe.probing.batches import end_id_of
 from whisperprobe.probing.windowing import PADDED, Windowing
 
-__all__ = ["MEDIAN_WIDTH", "WhisperAligner"]
-
-MEDIAN_WIDTH = 7  # positions of 20 ms, as in OpenAI's Whisper
+__all__ = ["WhisperAligner"]
 
 
 class WhisperAligner:
@@ -42,12 +35,15 @@ class WhisperAligner:
     heads : sequence of (layer, head), optional
         Whose attention is followed; default those that its generation config names, else all of the upper half of the
         decoder. `choose_alignment_heads` finds the best ones.
+    scaling : {"standardised", "log"}, optional
+        How attention is made comparable: every position standardised over the tokens, as OpenAI does, or the logarithm,
+        which suits sharp attention; default what the generation config says, else "standardised".
+    median_width : int, optional
+        Positions, of 20 ms each, over which it is smoothed; odd; default what the generation config says, else 7.
     language, task : str
         What the prompt says.
     leading_space : bool, default True
         Whether the transcript is read with a space before it, as Whisper's own training text has it.
-    median_width : int, default 7
-        Positions, of 20 ms each, over which attention is smoothed; odd.
     min_score : float, default 0.0
         Clips whose words score less in the mean are refused: what is said there is not the transcript.
     batch_size : int, default 8
@@ -71,27 +67,20 @@ class WhisperAligner:
         tokenizer: Any,
         *,
         heads: Sequence[Sequence[int]] | None = None,
+        scaling: str | None = None,
+        median_width: int | None = None,
         language: str = "en",
         task: str = "transcribe",
         leading_space: bool = True,
-        median_width: int = MEDIAN_WIDTH,
         min_score: float = 0.0,
         batch_size: int = 8,
         windowing: Windowing = PADDED,
         source: dict[str, Any] | None = None,
     ) -> None:
-        if (
-            isinstance(median_width, bool)
-            or not isinstance(median_width, int)
-            or median_width < 1
-            or not median_width % 2
-        ):
-            raise InputError(f"median_width is {median_width!r}; an odd number of positions, e.g. 7.")
         self.model, self.tokenizer = model.eval(), tokenizer
-        config = model.config
-        shape = int(config.decoder_layers), int(config.decoder_attention_heads)
-        self.heads = default_heads(model) if heads is None else check_heads(heads, *shape)
-        self.leading_space, self.median_width, self.batch_size = leading_space, median_width, batch_size
+        named = None if heads is None else check_heads(heads, *decoder_shape(model))
+        self.following = Following(named, scaling, median_width).on(model)
+        self.leading_space, self.batch_size = leading_space, batch_size
         self.min_score = check_score(min_score)
         self.window = WindowSpec.of(model)
         self.sample_rate = self.window.sample_rate
@@ -123,7 +112,7 @@ class WhisperAligner:
         dtype : str, optional
             What the model runs in, float32 by default.
         heads : sequence of (layer, head), or path, optional
-            As for the class, or a JSON file that `save_alignment_heads` has written.
+            As for the class, or a JSON file that `save_alignment_heads` has written, with scaling and smoothing.
         leading_space : bool, optional
             As for the class; default as `finetune` says in the folder that it has trained the model, else True.
         **options
@@ -139,11 +128,14 @@ class WhisperAligner:
             "tokenizer_sha256": loaded.tokenizer_sha256,
             "dtype": str(loaded.model.dtype).removeprefix("torch."),
         }
-        named = read_heads(heads) if isinstance(heads, str | Path) else heads
+        if isinstance(heads, str | Path):
+            said = read_following(heads)
+            heads = said.heads
+            options = {"scaling": said.scaling, "median_width": said.median_width, **options}
         folder = folder_of(str(path))
         options.setdefault("windowing", read_windowing(folder))
         space = trained_with_space(folder) if leading_space is None else leading_space
-        return cls(loaded.model, loaded.tokenizer, heads=named, leading_space=space, source=source, **options)
+        return cls(loaded.model, loaded.tokenizer, heads=heads, leading_space=space, source=source, **options)
 
     def describe(self) -> dict[str, Any]:
         """Return what decides the result, JSON-able."""
@@ -151,9 +143,10 @@ class WhisperAligner:
             **self._source,
             "prompt_ids": self.prompt,
             "leading_space": self.leading_space,
-            "median_width": self.median_width,
-            "min_score": self.min_score,
             "heads": [list(pair) for pair in self.heads],
+            "scaling": self.following.scaling,
+            "median_width": self.following.median_width,
+            "min_score": self.min_score,
             **({} if self.windowing.padding == "window" else self.windowing.describe()),
         }
 
@@ -181,7 +174,7 @@ class WhisperAligner:
                 if isinstance(reading, InputError):
                     raise reading
                 seconds = len(waveform) / self.sample_rate
-                timed = timed_words(words, owner, reading, self.lead, self.median_width, seconds)
+                timed = timed_words(words, owner, reading, self.lead, self.following, seconds)
                 if self.min_score:
                     heard = str(self.tokenizer.decode(list(reading.answer), skip_special_tokens=True)).strip()
                     refuse_unlikely(timed, text, heard, self.min_score)
@@ -189,6 +182,11 @@ class WhisperAligner:
             except InputError as error:
                 found.append(error)
         return found
+
+    @property
+    def heads(self) -> tuple[tuple[int, int], ...]:
+        """Whose attention is followed, (layer, head)."""
+        return self.following.heads or ()
 
     @property
     def lead(self) -> int:

@@ -9,7 +9,8 @@ import numpy as np
 import torch
 
 from audiogram.errors import InputError
-from whisperprobe.alignment.cross_attention import SAMPLES_PER_POSITION, Reading, attention_matrix
+from whisperprobe.alignment.cross_attention import SAMPLES_PER_POSITION, Reading
+from whisperprobe.alignment.following import Following, attention_matrix
 from whisperprobe.alignment.gaps import AlignedWord
 from whisperprobe.alignment.spoken import SpokenWord
 from whisperprobe.alignment.time_warping import warp_path
@@ -52,12 +53,12 @@ def token_words(
 
 
 def timed_words(
-    words: Sequence[SpokenWord], owner: Sequence[int], reading: Reading, lead: int, width: int, seconds: float
+    words: Sequence[SpokenWord], owner: Sequence[int], reading: Reading, lead: int, how: Following, seconds: float
 ) -> list[AlignedWord]:
     """Words with their times: from where the path comes to a word's first token to where it leaves its last."""
     if not bool(reading.weights.isfinite().all()):
         raise InputError("the model's attention is NaN or infinite. Are its weights damaged, or too wide for float16?")
-    begins = token_times(-attention_matrix(reading, lead, width).double().numpy(), seconds)
+    begins = token_times(-attention_matrix(reading, lead, how).double().numpy(), seconds)
     own = np.asarray(owner)
     timed = []
     for number, word in enumerate(words):
