@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 import warnings
 from importlib.util import module_from_spec, spec_from_file_location
@@ -320,6 +321,7 @@ PATTERN = r"(?P<text>w\d)_(?P<take>\d+)"
 def test_a_corpus_on_disk_is_the_matrix_in_memory(
     words: Path, tmp_path: Path, kind: str, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.WARNING)  # whatever a command before this test was asked to print
     folder = ldl.write_cues(words, tmp_path / "cues", kind=kind, text_pattern=PATTERN, rows_per_part=4)
     stored = ldl.open_cues(folder)
     assert (stored.kind, set(stored.splits)) == (kind, {"test", "train"})

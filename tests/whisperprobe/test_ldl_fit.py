@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import logging
 import os
 import pickle
 import shutil
@@ -447,6 +448,7 @@ def test_points_of_a_curve() -> None:
 
 
 def test_texts_of_several_words_are_told(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.WARNING)  # whatever a command before this test was asked to print
     space = ldl.open_semantics({"ice cream": [1.0, 0.0], "sun": [0.0, 1.0]})
     find_meanings({"ice cream": "Ice cream", "sun": "sun"}, space)
     assert not caplog.records
