@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from small_ctc import train_ctc
+from small_whisper import train_whisper
 from spoken_sentences import TEST_VOICES, TRAIN_VOICES, Sentence, Speaker, say_sentence, write_sentences
 from spoken_sentences import WORDS as LEXICON
 
@@ -26,19 +27,12 @@ from whisperprobe import (
     WhisperAligner,
     align_corpus,
     choose_alignment_heads,
-    finetune,
     load_alignment,
     measure_shift,
     save_alignment_heads,
 )
 
 WINDOW_SECONDS = 4
-SHAPE = {
-    "d_model": 96, "encoder_layers": 2, "decoder_layers": 2, "attention_heads": 4, "ffn_dim": 288, "n_mels": 80,
-    "window_seconds": WINDOW_SECONDS, "max_target_positions": 96,
-}  # fmt: skip
-# Hardly more tokens than there are bytes: every letter is one, so that attention has to move on with each.
-VOCABULARY = 270
 
 
 def speak(count: int, voices: tuple, fewest: int, seed: int, name: str) -> list[Sentence]:
@@ -86,11 +80,11 @@ def line(name: str, shift: float, found: dict[str, np.ndarray]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, help="folder for speech, models and alignments")
-    parser.add_argument("--sentences", type=int, default=2400, help="of 1 to 8 words, to train on")
+    parser.add_argument("--sentences", type=int, default=4000, help="of 1 to 8 words, to train on")
     parser.add_argument("--test", type=int, default=120, help="of 3 to 8 words")
     parser.add_argument("--known", type=int, default=96, help="training sentences that heads and shift are taken from")
-    parser.add_argument("--ctc-steps", type=int, default=2000)
-    parser.add_argument("--whisper-epochs", type=float, default=16)
+    parser.add_argument("--ctc-steps", type=int, default=1200)
+    parser.add_argument("--whisper-steps", type=int, default=3000)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--write", action="store_true", help="append to benchmarks/RESULTS.md")
     options = parser.parse_args()
@@ -104,12 +98,9 @@ def main() -> None:
     ctc = out / "ctc"
     if not (ctc / "preprocessor_config.json").is_file():
         train_ctc(train, ctc, steps=options.ctc_steps)
-    whisper = finetune(
-        speech, out / "whisper", from_config=SHAPE, vocabulary_size=VOCABULARY, epochs=options.whisper_epochs,
-        learning_rate=2e-3, warmup_steps=100, scheduler="cosine", batch_size=16, leading_space=True, evaluate=False,
-        threads=options.threads, save_every=500,
-    ).path  # fmt: skip
-
+    whisper = out / "whisper"
+    if not (whisper / "preprocessor_config.json").is_file():
+        train_whisper(train, whisper, steps=options.whisper_steps, window_seconds=WINDOW_SECONDS)
     some = [one for one in train if len(one.starts) > 2][: options.known]
     known = [one.x for one in some], [one.text for one in some], [middle(one) for one in some]
     heads = choose_alignment_heads(WhisperAligner.from_pretrained(whisper, device="cpu"), *known)

@@ -48,7 +48,7 @@ def train_ctc(spoken: Sequence[Sentence], folder: Path, *, steps: int, seed: int
         optimiser.step()
         schedule.step()
         if (step + 1) % 100 == 0:
-            print(f"CTC: step {step + 1} of {steps}, loss {float(loss):.3f}", flush=True)
+            print(f"CTC: step {step + 1} of {steps}, loss {float(loss.detach()):.3f}", flush=True)
     model.eval().save_pretrained(folder)
     (folder / "letters.json").write_text(json.dumps(LABEL), encoding="utf-8")
     Wav2Vec2CTCTokenizer(
@@ -74,15 +74,15 @@ class Priors:
         return torch.nn.functional.ctc_loss(less, torch.cat(list(labels)), frames, lengths, zero_infinity=True)
 
 
-def batches(spoken: Sequence[Sentence], seed: int) -> Iterator[list[Sentence]]:
+def batches(spoken: Sequence[Sentence], seed: int, size: int = BATCH) -> Iterator[list[Sentence]]:
     """Batches of like lengths, in random order, for ever."""
     rng = np.random.default_rng(seed)
     while True:
         order = rng.permutation(len(spoken))
-        for start in range(0, len(order) - BATCH * AT_ONCE + 1, BATCH * AT_ONCE):
-            some = sorted(order[start : start + BATCH * AT_ONCE], key=lambda i: len(spoken[i].x))
+        for start in range(0, len(order) - size * AT_ONCE + 1, size * AT_ONCE):
+            some = sorted(order[start : start + size * AT_ONCE], key=lambda i: len(spoken[i].x))
             for k in rng.permutation(AT_ONCE):
-                yield [spoken[i] for i in some[k * BATCH : (k + 1) * BATCH]]
+                yield [spoken[i] for i in some[k * size : (k + 1) * size]]
 
 
 def tensors(rows: Sequence[Sentence]) -> tuple[torch.Tensor, torch.Tensor, list[torch.Tensor]]:

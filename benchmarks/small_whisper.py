@@ -8,6 +8,7 @@ of hours; it is thrown away afterwards. Neither loss is told when a word is said
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -16,15 +17,21 @@ from spoken_sentences import Sentence
 
 from whisperprobe.features import log_mel
 from whisperprobe.labels import Labels, prompt_ids
+from whisperprobe.probing.trimming import trimmed_states
+from whisperprobe.probing.windowing import Windowing
+from whisperprobe.training.augment import Augmentation, draw
 from whisperprobe.training.model_folder import new_listener
 from whisperprobe.training.tokenizer import train_tokenizer
 
 SHAPE = {
-    "d_model": 96, "encoder_layers": 2, "decoder_layers": 2, "attention_heads": 4, "ffn_dim": 288, "n_mels": 80,
-    "max_target_positions": 64,
+    "d_model": 96, "encoder_layers": 2, "decoder_layers": 2, "encoder_attention_heads": 4, "decoder_attention_heads": 6,
+    "ffn_dim": 288, "n_mels": 80, "max_target_positions": 96,
 }  # fmt: skip
-VOCABULARY = 600
+# Hardly more tokens than there are bytes: every letter is one, and attention has to move on with each.
+VOCABULARY = 270
+BATCH = 16
 CTC_WEIGHT = 0.3
+VOICES = Augmentation(speed=0.15, gain_db=6.0, noise_snr_db=15.0, probability=0.8)
 
 
 def train_whisper(
@@ -35,6 +42,7 @@ def train_whisper(
     tokenizer = train_tokenizer([one.text for one in spoken], VOCABULARY)
     shape = {**SHAPE, "window_seconds": window_seconds}
     listener = new_listener(shape, tokenizer, language="en", task="transcribe", seed=seed)
+    listener = replace(listener, windowing=Windowing("trimmed", margin=0.0))  # silence behind a clip takes time only
     model = listener.model.train()
     prompt = tuple(prompt_ids(tokenizer, model.generation_config))
     speak = Labels(tokenizer, prompt, model.config.max_target_positions, leading_space=True)
@@ -43,13 +51,19 @@ def train_whisper(
     parameters = [*model.parameters(), *ctc.parameters()]
     optimiser = torch.optim.AdamW(parameters, lr=2e-3, weight_decay=0.01, betas=(0.9, 0.98))
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, max_lr=2e-3, total_steps=steps, pct_start=0.1)
-    for step, rows in zip(range(steps), batches(spoken, seed), strict=False):
-        states = model.model.encoder(log_mel([row.x for row in rows], listener.window)).last_hidden_state
+    for step, rows in zip(range(steps), batches(spoken, seed, BATCH), strict=False):
+        sounds = [
+            VOICES.waveform(row.x, draw(seed, step, row.id), sample_rate=16_000, longest=listener.window.n_samples)
+            for row in rows
+        ]
+        longest = listener.windowing.positions(max(map(len, sounds)), listener.window)
+        features = log_mel(sounds, listener.window)
+        states = trimmed_states(model, features, longest or listener.window.n_frames // 2)
         said = [torch.tensor(speak(row.text)) for row in rows]
         labels = torch.nn.utils.rnn.pad_sequence(said, batch_first=True, padding_value=-100)
         loss = model(encoder_outputs=(states,), labels=labels, use_cache=False).loss
         if ctc_weight:
-            frames = torch.tensor([len(row.x) // 320 for row in rows])
+            frames = torch.tensor([len(x) // 320 for x in sounds])
             letters = [torch.tensor([LABEL[c] for c in row.text.replace(" ", "|")]) for row in rows]
             loss = loss + ctc_weight * priors.loss(ctc(states).log_softmax(-1), frames, letters)
         optimiser.zero_grad()

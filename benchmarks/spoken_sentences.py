@@ -47,6 +47,9 @@ TRAIN_VOICES = tuple(
         ("en-us", 195, 50), ("en-us+f2", 210, 50), ("en-us+m1", 185, 45), ("en-us+f4", 195, 60), ("en-gb+m3", 195, 50),
         ("en-gb+f5", 205, 55), ("en-gb+m2", 215, 40), ("en-gb+f1", 190, 50), ("en-gb-scotland+m4", 200, 50),
         ("en-gb-x-rp+f3", 195, 50), ("en-us+steph", 205, 50), ("en-gb-x-rp+m5", 210, 55),
+        ("en-gb+f2", 185, 65), ("en-us+m3", 205, 55), ("en-us+f5", 190, 40), ("en-gb-x-gbclan", 195, 50),
+        ("en-us+m6", 200, 60), ("en-gb-scotland+f1", 195, 55), ("en-us+Denis", 200, 50), ("en-gb+belinda", 200, 50),
+        ("en-us+m8", 185, 35), ("en-gb+Andrea", 195, 50), ("en-gb-x-rp+m4", 200, 65), ("en-us+Michael", 190, 50),
     )
 )  # fmt: skip
 TEST_VOICES = tuple(
