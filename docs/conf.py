@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from pathlib import Path
@@ -20,6 +21,10 @@ sys.path.insert(0, str(DOCS))
 from generate_pages import clashing_files, write_pages  # noqa: E402
 
 write_pages(DOCS)  # before autosummary looks for pages to follow
+# Commands in tutorials are those of this environment, active or not. Models here are so small that threads only get
+# into each other's way: one thread each, and two pages at a time (sphinx-build -j 2).
+os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 project = "audiogram and whisperprobe"
 author = "The audiogram and whisperprobe developers"
@@ -33,6 +38,7 @@ extensions = [
     "myst_nb",
     "sphinx_copybutton",
     "sphinx_design",
+    "mathml",
 ]
 exclude_patterns = ["_build", "**.ipynb_checkpoints", "requirements.txt"]
 templates_path = ["_templates"]
@@ -53,6 +59,8 @@ autosummary_generate = True
 autosummary_filename_map = clashing_files()
 autodoc_typehints = "none"
 numpydoc_show_class_members = False
+
+html_math_renderer = "mathml"
 
 html_theme = "pydata_sphinx_theme"
 html_title = "audiogram · whisperprobe"
