@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import json as json_library
+import json
 import sys
 import warnings
 from collections.abc import Sequence
@@ -12,7 +12,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from audiogram.console import configure, is_quiet, run_app
+from audiogram.command_help import TaughtCommand, program
+from audiogram.command_options import (
+    AsJson,
+    Debug,
+    LogLevel,
+    Quiet,
+    presets_named,
+    print_json,
+    say,
+    version_option,
+)
+from audiogram.console import configure, run_app
 from audiogram.corpus.command import mask
 from audiogram.errors import AudiogramWarning, InputError, WorkError
 from audiogram.simulate_command import AUDIOGRAM_HELP, simulate
@@ -23,18 +34,21 @@ if TYPE_CHECKING:
 
 __all__ = ["app", "main"]
 
-app = typer.Typer(
+app = program(
+    """Audiograms and hearing-loss filters for sound and for corpora of speech.
+
+    \b
+    Examples:
+      audiogram show hfloss
+      audiogram simulate in.wav out.flac --condition hfloss
+      audiogram mask recordings/ masked --workers 4
+      audiogram --install-completion        # names and options with the Tab key, in bash, zsh and fish
+
+    Every command says more: audiogram mask --help.
+    """,
     name="audiogram",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-    help="Audiograms and hearing-loss filters for sound and for corpora of speech.",
 )
 
-LogLevel = Annotated[str, typer.Option("--log-level", help="debug, info, warning or error.")]
-Quiet = Annotated[bool, typer.Option("--quiet", help="Print errors only.")]
-Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 _EARS_HELP = f"{AUDIOGRAM_HELP} A .json file may also have a listener with two ears."
 _SPEECH_LEVEL = 65.0  # dB SPL, at which the speech intelligibility index is shown
 
@@ -44,9 +58,9 @@ def main() -> None:
     sys.exit(run_app(app))
 
 
-def _print(text: str) -> None:
-    if not is_quiet():
-        typer.echo(text)
+@app.callback()
+def _program(version: Annotated[bool, version_option("audiogram")] = False) -> None:
+    pass
 
 
 def _table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
@@ -54,41 +68,57 @@ def _table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
     lines = [header, *rows]
     if not sys.stdout.isatty():
         for line in lines:
-            _print("\t".join(line))
+            say("\t".join(line))
         return
     widths = [max(len(line[i]) for line in lines) for i in range(len(header))]
     for line in lines:
-        _print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+        say("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
 
 
-@app.command("presets")
-def _presets(log_level: LogLevel = "info", quiet: Quiet = False, debug: Debug = False) -> None:
+@app.command("presets", cls=TaughtCommand)
+def _presets(as_json: AsJson = False, log_level: LogLevel = "info", quiet: Quiet = False, debug: Debug = False) -> None:
     """List the audiograms that have a name.
+
+    \b
+    Examples:
+      audiogram presets
+      audiogram presets --json
+      audiogram show bisgaard-n3
+      audiogram show iso7029-male-70-p90
 
     With each: average (PTA4: 500, 1000, 2000, 4000 Hz), WHO grade, and speech intelligibility index (SII, 0 to 1) for
     speech at 65 dB SPL in quiet. lfloss and hfloss are losses at low and at high frequencies, normal is 10 dB HL
     throughout; bisgaard-n1 to -n7 and -s1 to -s3 are standard losses, flat or sloping and steep. Not listed, by age and
     sex, are iso7029-male-70 and the like (the median), with a percentile iso7029-female-60-p90. A name stands wherever
     an audiogram is asked for.
-
-    \b
-    Examples:
-      audiogram presets
-      audiogram show bisgaard-n3
-      audiogram show iso7029-male-70-p90
     """
     configure(log_level=log_level, quiet=quiet, debug=debug)
     from audiogram.standard_audiograms import preset, presets
 
     ears = [preset(name) for name in presets()]
+    if as_json:
+        print_json(
+            [
+                {
+                    "name": ear.name,
+                    "pta4_dbhl": ear.pta(),
+                    "grade": ear.grade(),
+                    "sii_at_65_dbspl": ear.sii(_SPEECH_LEVEL),
+                }
+                for ear in ears
+            ]
+        )
+        return
     header = ("name", "PTA4 (dB HL)", "grade", "SII (65 dB SPL)")
     _table(header, [(ear.name, f"{ear.pta():g}", ear.grade(), f"{ear.sii(_SPEECH_LEVEL):.2f}") for ear in ears])
 
 
-@app.command("show")
+@app.command("show", cls=TaughtCommand)
 def _show(
-    audiogram: Annotated[str, typer.Argument(metavar="NAME", help=_EARS_HELP)],
-    json: Annotated[bool, typer.Option("--json", help="Print JSON, as --audiogram reads it from a file.")] = False,
+    audiogram: Annotated[str, typer.Argument(metavar="NAME", help=_EARS_HELP, autocompletion=presets_named)],
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print JSON, which any command takes as an audiogram when it is a file.")
+    ] = False,
     log_level: LogLevel = "info",
     quiet: Quiet = False,
     debug: Debug = False,
@@ -108,21 +138,21 @@ def _show(
     found = _read(audiogram)
     if not found:
         raise InputError(f"{audiogram} is an empty list; there is no audiogram to show.")
-    if json:
-        _print(to_json(found))
+    if as_json:
+        typer.echo(to_json(found))
         return
     if isinstance(found, Audiogram):
         _show_ear(found, "")
         return
     for i, ear in enumerate(ears_of(found)):
         if i:
-            _print("")
+            say("")
         _show_ear(ear, " ".join(part for part in (ear.ear, "ear", ear.name) if part))
 
 
 def _show_ear(ear: Audiogram, heading: str) -> None:
     if heading:
-        _print(heading)
+        say(heading)
     air = _cells(ear)
     bone = _cells(ear.bone) if ear.bone is not None else {}
     frequencies = sorted(air | bone)
@@ -134,8 +164,8 @@ def _show_ear(ear: Audiogram, heading: str) -> None:
             average = f"PTA4 {ear.pta():g} dB HL, {ear.grade()} (WHO 2021)"
         except InputError as error:
             average = f"PTA4 unknown: {error}"
-        _print(average)
-        _print(f"SII {ear.sii(_SPEECH_LEVEL):.2f} for speech at {_SPEECH_LEVEL:g} dB SPL in quiet (ANSI S3.5-1997)")
+        say(average)
+        say(f"SII {ear.sii(_SPEECH_LEVEL):.2f} for speech at {_SPEECH_LEVEL:g} dB SPL in quiet (ANSI S3.5-1997)")
 
 
 def _read(text: str) -> Audiogram | Listener | list[Audiogram | Listener]:
@@ -146,7 +176,7 @@ def _read(text: str) -> Audiogram | Listener | list[Audiogram | Listener]:
     plain: object = None
     if Path(text).suffix.lower() == ".json":
         with contextlib.suppress(OSError, ValueError, RecursionError):  # said by whoever reads it in earnest
-            plain = json_library.loads(Path(text).read_text(encoding="utf-8-sig"))
+            plain = json.loads(Path(text).read_text(encoding="utf-8-sig"))
     if isinstance(plain, list) or (isinstance(plain, dict) and not plain.keys().isdisjoint(("left", "right"))):
         return read_json(text)
     return parse_audiogram(text)
@@ -161,9 +191,9 @@ def _cells(ear: Audiogram) -> dict[float, str]:
     return cells
 
 
-@app.command("plot")
+@app.command("plot", cls=TaughtCommand)
 def _plot(
-    audiograms: Annotated[list[str], typer.Argument(metavar="NAME...", help=_EARS_HELP)],
+    audiograms: Annotated[list[str], typer.Argument(metavar="NAME...", help=_EARS_HELP, autocompletion=presets_named)],
     out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="Figure: .png, .svg or .pdf.")],
     speech_banana: Annotated[
         bool, typer.Option("--speech-banana", help="Shade the levels of conversational speech.")
@@ -194,27 +224,31 @@ def _plot(
         ax.figure.savefig(out, dpi=200)  # type: ignore[union-attr]  # a figure of its own
     except OSError as error:
         raise WorkError(f"cannot write {out}: {error.strerror or error}.") from None
-    _print(str(out))
+    say(str(out))
 
 
-@app.command("filters")
-def _filters(log_level: LogLevel = "info", quiet: Quiet = False, debug: Debug = False) -> None:
+@app.command("filters", cls=TaughtCommand)
+def _filters(as_json: AsJson = False, log_level: LogLevel = "info", quiet: Quiet = False, debug: Debug = False) -> None:
     """List the installed filters: name, distribution, version and state. No filter is imported for it.
 
     \b
-    Example:
+    Examples:
       audiogram filters
+      audiogram filters --json
     """
     configure(log_level=log_level, quiet=quiet, debug=debug)
     from audiogram.filters.registry import list_filters
 
-    found = list_filters()
-    rows = [(f.name or "?", f.distribution, f.version, f.state) for f in found]
-    _table(("name", "distribution", "version", "state"), rows)
+    header = ("name", "distribution", "version", "state")
+    rows = [(f.name or "?", f.distribution, f.version, f.state) for f in list_filters()]
+    if as_json:
+        print_json([dict(zip(header, row, strict=True)) for row in rows])
+    else:
+        _table(header, rows)
 
 
-app.command("simulate")(simulate)
-app.command("mask")(mask)
+app.command("simulate", cls=TaughtCommand)(simulate)
+app.command("mask", cls=TaughtCommand)(mask)
 
 
 if __name__ == "__main__":

@@ -16,30 +16,43 @@ from typing import Any
 
 from audiogram.errors import AudiogramError, AudiogramWarning, InputError, StoppedError
 
-__all__ = ["Progress", "check_stop", "configure", "run_app", "stop_on_signals"]
+__all__ = ["LEVELS", "Progress", "check_stop", "configure", "is_quiet", "run_app", "shows_colours", "stop_on_signals"]
 
 # What a plain installation does not bring, and the extra that does.
 _EXTRAS = {"matplotlib": "plot", "datasets": "corpus", "pandas": "corpus", "pyarrow": "corpus", "torch": "torch"}
-_LEVELS = ("debug", "info", "warning", "error")
+LEVELS = ("debug", "info", "warning", "error")
+_RED, _YELLOW = "31;1", "33"  # ANSI's numbers of colours
 _state: dict[str, bool] = {"debug": False, "quiet": False}
 _stop: dict[str, str | None] = {"signal": None}
 _nested: dict[str, int] = {"stop_on_signals": 0}
 
 
 def configure(*, log_level: str = "info", quiet: bool = False, debug: bool = False) -> None:
-    """Set what a command prints: log level, progress and results (`quiet` leaves errors only), tracebacks (`debug`)."""
-    if log_level not in _LEVELS:
-        raise InputError(f"--log-level {log_level!r} is not one of {', '.join(_LEVELS)}.")
+    """Set what a command says: log level, tracebacks (`debug`), nothing but errors and warnings (`quiet`)."""
+    if log_level not in LEVELS:
+        raise InputError(f"--log-level {log_level!r} is not one of {', '.join(LEVELS)}.")
     _state.update(quiet=quiet, debug=debug)
-    level = logging.ERROR if quiet else getattr(logging, log_level.upper())
+    level = max(getattr(logging, log_level.upper()), logging.WARNING if quiet else logging.NOTSET)
     logging.basicConfig(level=level, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr, force=True)
-    if quiet:
-        warnings.simplefilter("ignore", AudiogramWarning)
 
 
 def is_quiet() -> bool:
-    """Whether the user asked for errors only."""
+    """Whether the user asked for errors and warnings only."""
     return _state["quiet"]
+
+
+def shows_colours(stream: Any) -> bool:
+    """Whether a stream is a terminal that shows colours; NO_COLOR (https://no-color.org) turns them off."""
+    return bool(stream.isatty()) and not os.environ.get("NO_COLOR") and _is_capable()
+
+
+def _is_capable() -> bool:
+    return os.environ.get("TERM") not in ("dumb", "unknown")
+
+
+def _head(word: str, colour: str) -> str:
+    """First word of a message on standard error."""
+    return f"\x1b[{colour}m{word}\x1b[0m" if shows_colours(sys.stderr) else word
 
 
 def run_app(app: Callable[..., Any], argv: list[str] | None = None) -> int:
@@ -81,18 +94,19 @@ def _exit_code(app: Callable[..., Any], arguments: list[str]) -> int:
     except AudiogramError as error:
         if _state["debug"]:
             raise
-        print(f"error: {error}", file=sys.stderr)  # noqa: T201
+        print(f"{_head('error:', _RED)} {error}", file=sys.stderr)  # noqa: T201
         return error.exit_code
     except Exception as error:  # nothing foresaw this one; whoever wants its traceback asks for it
         if _state["debug"]:
             raise
         missing = (error.name or "").split(".")[0] if isinstance(error, ModuleNotFoundError) else ""
         if missing in _EXTRAS:
-            print(f"error: this needs {missing}; pip install 'audiogram[{_EXTRAS[missing]}]'.", file=sys.stderr)  # noqa: T201
+            remedy = f"this needs {missing}; pip install 'audiogram[{_EXTRAS[missing]}]'."
+            print(f"{_head('error:', _RED)} {remedy}", file=sys.stderr)  # noqa: T201
             return 1
         said = next(iter(str(error).splitlines()), "")
         print(  # noqa: T201
-            f"error: unexpected {type(error).__name__}: {said}\n"
+            f"{_head('error:', _RED)} unexpected {type(error).__name__}: {said}\n"
             "What is written stays. The same command with --debug shows where it happened.",
             file=sys.stderr,
         )
@@ -135,7 +149,7 @@ def _plain_warnings() -> Iterator[None]:
 
     def plain(message: Any, category: type[Warning], *where: Any, **more: Any) -> str:
         if issubclass(category, AudiogramWarning):
-            return f"warning: {message}\n"
+            return f"{_head('warning:', _YELLOW)} {message}\n"
         return before(message, category, *where, **more)
 
     with warnings.catch_warnings():
@@ -209,7 +223,7 @@ class Progress:
         self._task: Any = None
 
     def __enter__(self) -> Progress:
-        if not is_quiet() and sys.stderr.isatty():
+        if not is_quiet() and sys.stderr.isatty() and _is_capable():
             from rich.console import Console
             from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
             from rich.progress import Progress as RichProgress

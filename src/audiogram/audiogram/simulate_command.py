@@ -10,13 +10,18 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
-from audiogram.console import configure, is_quiet
+from audiogram.command_options import Debug, LogLevel, Quiet, among, conditions_named, filters_named, presets_named, say
+from audiogram.console import configure
 from audiogram.errors import AudiogramWarning, InputError
 
 __all__ = ["AUDIOGRAM_HELP", "simulate"]
 
 AUDIOGRAM_HELP = "Preset, .json or .csv file, or pairs of Hz and dB HL like 250:10,500:20."
 _FAINT_DBFS = -40.0
+
+
+def _heard(*names: str, **more: Any) -> Any:
+    return typer.Option(*names, rich_help_panel="A condition made here", **more)
 
 
 def simulate(
@@ -26,48 +31,69 @@ def simulate(
         str | None,
         typer.Option(
             "--condition",
+            "-c",
             metavar="NAME|FILE",
-            help="Built-in condition (normal, lfloss, hfloss), or a .toml or .json file with one.",
+            help="Built-in condition (normal, lfloss, hfloss), or a .toml or .json file with one; or give --audiogram.",
+            autocompletion=conditions_named,
         ),
     ] = None,
-    audiogram: Annotated[str | None, typer.Option("--audiogram", help=AUDIOGRAM_HELP)] = None,
-    filter: Annotated[str, typer.Option("--filter", help="Filter; see `audiogram filters`.")] = "attenuation",
+    audiogram: Annotated[
+        str | None,
+        _heard("--audiogram", metavar="NAME|FILE|PAIRS", help=AUDIOGRAM_HELP, autocompletion=presets_named),
+    ] = None,
+    filter: Annotated[
+        str, _heard("--filter", metavar="NAME", help="Filter; see `audiogram filters`.", autocompletion=filters_named)
+    ] = "attenuation",
     option: Annotated[
-        list[str] | None, typer.Option("--option", metavar="KEY=VALUE", help="Option of the filter; repeatable.")
+        list[str] | None, _heard("--option", metavar="KEY=VALUE", help="Option of the filter; may be repeated.")
     ] = None,
     normalise: Annotated[
         str,
-        typer.Option(
-            "--normalise", help="Gain after the filter: none, peak (to 1), rms (to IN's), input (as IN to 1)."
+        _heard(
+            "--normalise",
+            metavar="HOW",
+            help="Gain after the filter: none, peak (to 1), rms (to IN's), input (as IN to 1).",
+            autocompletion=among("none", "peak", "rms", "input"),
         ),
     ] = "none",
     full_scale: Annotated[
         float | None,
-        typer.Option("--full-scale-dbspl", help="Level in dB SPL of a signal whose RMS is 1."),
+        _heard("--full-scale-dbspl", metavar="DB", help="Level in dB SPL of a signal whose RMS is 1."),
     ] = None,
     speech_level: Annotated[
-        float | None, typer.Option("--speech-dbspl", help="Level in dB SPL at which the speech in IN is heard.")
+        float | None,
+        _heard("--speech-dbspl", metavar="DB", help="Level in dB SPL at which the speech in IN is heard."),
     ] = None,
     noise: Annotated[
         str | None,
-        typer.Option(
+        _heard(
             "--noise",
             metavar="NOISE",
             help="Masker: white, speech-shaped (as IN is), a sound file, or a corpus whose speech shapes it.",
+            autocompletion=among("white", "speech-shaped"),
         ),
     ] = None,
-    snr: Annotated[float | None, typer.Option("--snr-db", help="Speech level above the masker in dB.")] = None,
-    seed: Annotated[int | None, typer.Option("--seed", help="Seed of the masker; default 0.")] = None,
+    snr: Annotated[float | None, _heard("--snr-db", metavar="DB", help="Speech level above the masker in dB.")] = None,
+    seed: Annotated[int | None, _heard("--seed", metavar="N", help="Seed of the masker; default 0.")] = None,
     sample_rate: Annotated[
-        int | None, typer.Option("--sample-rate", help="Resample to this many Hz before the filter.")
+        int | None,
+        typer.Option("--sample-rate", metavar="HZ", help="Resample before the filter; default: the rate of IN."),
     ] = None,
     format: Annotated[
-        str | None, typer.Option("--format", help="flac24, flac16, wav or wav32f; default by the name of OUT.")
+        str | None,
+        typer.Option(
+            "--format",
+            metavar="FORMAT",
+            help="flac24, flac16, wav or wav32f; default by the name of OUT.",
+            autocompletion=among("flac24", "flac16", "wav", "wav32f"),
+        ),
     ] = None,
-    max_seconds: Annotated[float, typer.Option("--max-seconds", help="Refuse longer sound.")] = 7200.0,
-    log_level: Annotated[str, typer.Option("--log-level", help="debug, info, warning or error.")] = "info",
-    quiet: Annotated[bool, typer.Option("--quiet", help="Print errors only.")] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    max_seconds: Annotated[
+        float, typer.Option("--max-seconds", metavar="SECONDS", help="Refuse longer sound.")
+    ] = 7200.0,
+    log_level: LogLevel = "info",
+    quiet: Quiet = False,
+    debug: Debug = False,
 ) -> None:
     """Write what a sound file sounds like through an audiogram. Several channels are averaged to one.
 
@@ -114,8 +140,7 @@ def simulate(
     if chosen.normalise == "none":
         _warn_if_faint(heard)
     sound.write(target, heard, rate, chosen_format)
-    if not is_quiet():
-        typer.echo(f"{target}: {len(x) / rate:.2f} s at {rate} Hz, {chosen_format}")
+    say(f"{target}: {len(x) / rate:.2f} s at {rate} Hz, {chosen_format}")
 
 
 def _warn_if_faint(heard: np.ndarray[Any, np.dtype[Any]]) -> None:

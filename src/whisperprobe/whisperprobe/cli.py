@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
+from typing import Annotated
 
 import typer
 
+from audiogram.command_help import TaughtCommand, program
+from audiogram.command_options import version_option
 from audiogram.console import run_app
 from whisperprobe.cli_alignment import align, words
 from whisperprobe.cli_commonvoice import commonvoice
@@ -15,7 +19,6 @@ from whisperprobe.cli_corpora import extract, logmel, verify
 from whisperprobe.cli_doctor import doctor
 from whisperprobe.cli_export import export
 from whisperprobe.cli_finetune import finetune_model
-from whisperprobe.cli_groups import GroupedCommand
 from whisperprobe.cli_ldl import ldl
 from whisperprobe.cli_plot_training import plot_training_curves
 from whisperprobe.cli_probe import probe_source
@@ -24,37 +27,45 @@ from whisperprobe.cli_study import demo, plan_study, report, run_study_file
 
 __all__ = ["app", "main"]
 
-app = typer.Typer(
+app = program(
+    """Whisper as a listener: fine-tune it on filtered speech, probe every token, compare conditions and models.
+
+    \b
+    Examples:
+      whisperprobe demo                     # a whole study on speech that comes along: CPU, minutes, no network
+      whisperprobe run study.toml           # your own
+      whisperprobe doctor                   # where something does not work
+      whisperprobe --install-completion     # names and options with the Tab key, in bash, zsh and fish
+
+    Every command says more: whisperprobe probe --help.
+    """,
     name="whisperprobe",
-    help="Whisper as a listener: fine-tune it on filtered speech, probe every token, compare conditions and models.\n\n"
-    "Start with: whisperprobe demo",
-    no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
+_COMMANDS: dict[str, dict[str, Callable[..., None] | typer.Typer]] = {
+    "A whole study": {
+        "demo": demo, "run": run_study_file, "plan": plan_study, "submit": submit, "report": report,
+    },
+    "Its steps, one by one": {
+        "finetune": finetune_model, "plot-training": plot_training_curves, "probe": probe_source,
+        "compare": compare_runs, "export": export, "ldl": ldl,
+    },
+    "Corpora": {
+        "commonvoice": commonvoice, "align": align, "words": words, "logmel": logmel, "extract": extract,
+        "verify": verify,
+    },
+    "This machine": {"doctor": doctor},
+}  # fmt: skip
+for _heading, _group in _COMMANDS.items():
+    for _name, _command in _group.items():
+        if isinstance(_command, typer.Typer):
+            app.add_typer(_command, name=_name, rich_help_panel=_heading)
+        else:
+            app.command(_name, cls=TaughtCommand, rich_help_panel=_heading)(_command)
 
-app.command("demo")(demo)
-app.command("run")(run_study_file)
-app.command("plan")(plan_study)
-app.command("submit")(submit)
 
-
-app.command("finetune", cls=GroupedCommand)(finetune_model)
-app.command("plot-training")(plot_training_curves)
-app.command("probe")(probe_source)
-app.command("compare", cls=GroupedCommand)(compare_runs)
-app.command("export")(export)
-app.command("align")(align)
-app.command("words")(words)
-app.command("logmel")(logmel)
-app.command("extract")(extract)
-app.command("verify")(verify)
-app.command("report")(report)
-app.command("doctor")(doctor)
-app.add_typer(commonvoice, name="commonvoice")
-app.add_typer(ldl, name="ldl")
+@app.callback()
+def _program(version: Annotated[bool, version_option("whisperprobe", "audiogram")] = False) -> None:
+    pass
 
 
 def main() -> None:

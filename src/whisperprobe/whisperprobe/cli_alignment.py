@@ -20,6 +20,7 @@ from whisperprobe.cli_options import (
     Seed,
     Source,
     TextPattern,
+    among,
     say,
 )
 
@@ -30,7 +31,13 @@ def align(
     source: Source,
     out: Out,
     method: Annotated[
-        str, typer.Option("--method", metavar="NAME", help="ctc, whisper (cross-attention) or textgrid.")
+        str,
+        typer.Option(
+            "--method",
+            metavar="NAME",
+            help="ctc, whisper (cross-attention) or textgrid.",
+            autocompletion=among("ctc", "whisper", "textgrid"),
+        ),
     ] = "ctc",
     model: Annotated[
         str | None,
@@ -51,7 +58,13 @@ def align(
         float, typer.Option("--min-score", metavar="P", help="Refuse clips whose words score less in the mean.")
     ] = 0.0,
     unknown: Annotated[
-        str, typer.Option("--unknown", help="ctc: digits and foreign letters make a clip fail, or are a star.")
+        str,
+        typer.Option(
+            "--unknown",
+            metavar="HOW",
+            help="ctc: digits and foreign letters make a clip fail (fail), or stand for any sound (star).",
+            autocompletion=among("fail", "star"),
+        ),
     ] = "fail",
     heads: Annotated[
         Path | None, typer.Option("--heads", metavar="FILE", help="whisper: JSON of heads; default: the model's own.")
@@ -71,7 +84,7 @@ def align(
     device: Device = "auto",
     rows_per_part: RowsPerPart = 256,
     max_failures: MaxFailures = 0.05,
-    max_seconds: Annotated[float, typer.Option("--max-seconds", metavar="S", help="Longest clip.")] = 300.0,
+    max_seconds: Annotated[float, typer.Option("--max-seconds", metavar="SECONDS", help="Longest clip.")] = 300.0,
     text_pattern: TextPattern = None,
     log_level: LogLevel = "info",
     quiet: Quiet = False,
@@ -107,15 +120,29 @@ def words(
     ],
     condition: ConditionName = None,
     padding: Annotated[float, typer.Option("--padding", metavar="SECONDS", help="Sound kept around each word.")] = 0.0,
-    min_seconds: Annotated[float, typer.Option("--min-seconds", metavar="S", help="Leave shorter words out.")] = 0.0,
+    min_seconds: Annotated[
+        float, typer.Option("--min-seconds", metavar="SECONDS", help="Leave shorter words out.")
+    ] = 0.0,
     sample_rate: Annotated[int, typer.Option("--sample-rate", metavar="HZ", help="Rate of the words.")] = 16_000,
-    format: Annotated[str, typer.Option("--format", help="flac24, flac16, wav or wav32f.")] = "flac24",
+    format: Annotated[
+        str,
+        typer.Option(
+            "--format",
+            metavar="FORMAT",
+            help="flac24, flac16, wav or wav32f.",
+            autocompletion=among("flac24", "flac16", "wav", "wav32f"),
+        ),
+    ] = "flac24",
     splits: Splits = None,
     max_samples: Samples = None,
     seed: Seed = 0,
     balance: Annotated[
         str | None,
-        typer.Option("--balance", metavar="COLUMN", help="With --max-samples: draw its values evenly, e.g. text."),
+        typer.Option(
+            "--balance",
+            metavar="COLUMN",
+            help="With --max-samples: draw the values of a column, e.g. text, evenly.",
+        ),
     ] = None,
     workers: Workers = 1,
     shard: Shard = None,

@@ -7,20 +7,24 @@ from typing import Annotated
 
 import typer
 
+from audiogram.command_help import TaughtCommand, program
 from audiogram.console import configure
-from whisperprobe.cli_options import Debug, LogLevel, MaxSamples, Out, Quiet, Seed, say
+from whisperprobe.cli_options import AsJson, Debug, LogLevel, MaxSamples, Out, Quiet, Seed, print_json, say
 
 __all__ = ["commonvoice"]
 
-commonvoice = typer.Typer(
-    help="Mozilla Common Voice: download a release from the Data Collective, import it as Parquet.",
-    no_args_is_help=True,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
+commonvoice = program(
+    """Mozilla Common Voice: download a release from the Data Collective, import it as Parquet.
+
+    \b
+    Examples:
+      whisperprobe commonvoice download --dataset cminc35no007no707hql26lzk --out downloads
+      whisperprobe commonvoice import cv-corpus-23.0-2025-09-05-en.tar.gz speech --splits train,validation,test
+    """
 )
 
 
-@commonvoice.command("download")
+@commonvoice.command("download", cls=TaughtCommand)
 def download_command(
     dataset: Annotated[
         str, typer.Option("--dataset", metavar="ID_OR_SLUG", help="The last part of the address of the dataset's page.")
@@ -46,7 +50,7 @@ def download_command(
     say(f"downloaded: {download_release(dataset, out)}")
 
 
-@commonvoice.command("import")
+@commonvoice.command("import", cls=TaughtCommand)
 def import_command(
     release: Annotated[
         Path, typer.Argument(metavar="RELEASE", help="The archive (.tar.gz), or the extracted LOCALE folder.")
@@ -66,7 +70,11 @@ def import_command(
     workers: Annotated[int, typer.Option("--workers", "-j", metavar="N", help="Processes, for a folder.")] = 1,
     shard: Annotated[
         str | None,
-        typer.Option("--shard", metavar="I/N", help="Only the parts I modulo N, I from 0: one per task; for a folder."),
+        typer.Option(
+            "--shard",
+            metavar="I/N",
+            help="For a folder: only the parts I modulo N, I from 0, one per task; default: all.",
+        ),
     ] = None,
     rows_per_part: Annotated[int, typer.Option("--rows-per-part", metavar="N", help="Clips in one file.")] = 1024,
     max_failures: Annotated[
@@ -76,6 +84,7 @@ def import_command(
         float,
         typer.Option("--spool-gb", metavar="GB", help="Disk for clips of an archive on their way; less takes longer."),
     ] = 32.0,
+    as_json: AsJson = False,
     log_level: LogLevel = "info",
     quiet: Quiet = False,
     debug: Debug = False,
@@ -106,4 +115,7 @@ def import_command(
         max_failures=max_failures,
         spool_gb=spool_gb,
     )
+    if as_json:
+        print_json({"corpus": out, "rows_in": report.rows_in, "rows_out": report.rows_out, "failed": report.failed})
+        return
     say(f"imported: {out} ({report.rows_out} of {report.rows_in} clips, {report.failed} failed)")

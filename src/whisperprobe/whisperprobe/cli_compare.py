@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from audiogram.console import configure
 from audiogram.errors import InputError
-from whisperprobe.cli_options import Debug, LogLevel, Quiet, Seed, say
+from whisperprobe.cli_options import AsJson, Debug, LogLevel, Quiet, Seed, print_json, say
+
+if TYPE_CHECKING:
+    from whisperprobe.comparison.result import Comparison
 
 __all__ = ["compare_runs"]
 
@@ -25,9 +28,12 @@ def compare_runs(
         list[str], typer.Argument(metavar="RUN...", help="Runs: folders, or MODEL:CONDITION[@SEED]=folder.")
     ],
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", metavar="DIR", help="Folder to save the comparison in.")
+        Path | None,
+        typer.Option("--out", "-o", metavar="DIR", help="Folder to save the comparison in; default: it is only said."),
     ] = None,
-    resamples: Annotated[int, typer.Option("--resamples", help="Bootstrap resamples, at least 100.")] = 2000,
+    resamples: Annotated[
+        int, typer.Option("--resamples", metavar="N", help="Bootstrap resamples, at least 100.")
+    ] = 2000,
     common: Annotated[
         bool, typer.Option("--common", help="Compare the clips that all runs hold, leave out the rest.")
     ] = False,
@@ -65,6 +71,7 @@ def compare_runs(
     ] = None,
     decimal: Annotated[str, _people("--decimal", metavar="MARK", help="Decimal mark of numbers, . or ,")] = ".",
     seed: Seed = 0,
+    as_json: AsJson = False,
     log_level: LogLevel = "info",
     quiet: Quiet = False,
     debug: Debug = False,
@@ -78,6 +85,7 @@ def compare_runs(
       whisperprobe compare base:normal=probes/a ldl:normal=ldl/a --human MALD1_ResponseData.txt
           --items MALD1_ItemData.txt --baseline Duration --baseline FreqSUBTLEX --log FreqSUBTLEX --out comparison
       whisperprobe compare probes/* --pronunciations cmudict --out comparison
+      whisperprobe compare probes/* --json > comparison.json
 
     RUN is what `probe` or `ldl evaluate` wrote. MODEL is base for the unadapted model, else the condition that it was
     fine-tuned on: the findings and the report word it so. Without labels, the model is named after its folder and the
@@ -106,9 +114,20 @@ def compare_runs(
         measures=measure,
         pronunciations=pronunciations,
     )
+    if as_json:
+        print_json(_data(comparison, out))
+        return
     say(*summarise(comparison))
     if out is not None:
         say(f"comparison: {out}")
+
+
+def _data(comparison: Comparison, out: Path | None) -> dict[str, Any]:
+    from whisperprobe.comparison.summary import summarise
+
+    measures = dict.fromkeys(name for model in comparison.models for name in comparison.measures_of(model))
+    cells = [{"measure": name, **row} for name in measures for row in comparison.matrix(name).to_dict("records")]
+    return {"findings": summarise(comparison), "cells": cells, "left_out": comparison.left_out, "folder": out}
 
 
 def _labelled(run: str) -> Any:

@@ -10,6 +10,7 @@ import typer
 from audiogram.console import configure
 from audiogram.errors import WorkError
 from whisperprobe.cli_options import (
+    AsJson,
     ConditionName,
     Debug,
     Device,
@@ -18,7 +19,10 @@ from whisperprobe.cli_options import (
     Quiet,
     Seed,
     Source,
+    Task,
     TextPattern,
+    among,
+    print_json,
     say,
 )
 
@@ -34,11 +38,13 @@ Splits = Annotated[
     typer.Option("--splits", metavar="NAME", help="Splits, with commas between, or repeated; default: all."),
 ]
 Samples = Annotated[
-    int | None, typer.Option("--max-samples", metavar="N", help="A seeded random sample of N clips of every split.")
+    int | None,
+    typer.Option("--max-samples", metavar="N", help="A seeded sample of N clips of every split; default: all."),
 ]
 Workers = Annotated[int, typer.Option("--workers", "-j", metavar="N", help="Processes.")]
 Shard = Annotated[
-    str | None, typer.Option("--shard", metavar="I/N", help="Only the parts I modulo N, from 0: one array task.")
+    str | None,
+    typer.Option("--shard", metavar="I/N", help="Only the parts I modulo N, I from 0: one per task; default: all."),
 ]
 RowsPerPart = Annotated[int, typer.Option("--rows-per-part", metavar="N", help="Clips in one file.")]
 MaxFailures = Annotated[
@@ -53,16 +59,26 @@ def logmel(
         str, typer.Option("--model", "-m", metavar="M", help="Whose bands, window and tokenizer: folder or hub name.")
     ] = "openai/whisper-large-v3",
     condition: ConditionName = None,
-    dtype: Annotated[str, typer.Option("--dtype", help="float16 or float32.")] = "float16",
+    dtype: Annotated[
+        str,
+        typer.Option(
+            "--dtype",
+            metavar="DTYPE",
+            help="What they are stored in: float16 or float32.",
+            autocompletion=among("float16", "float32"),
+        ),
+    ] = "float16",
     labels: Annotated[
         bool, typer.Option("--labels/--no-labels", help="Tokenise the texts; without, finetune does.")
     ] = True,
     language: Language = "en",
-    task: Annotated[str, typer.Option("--task", help="transcribe or translate.")] = "transcribe",
+    task: Task = "transcribe",
     leading_space: Annotated[bool, typer.Option("--leading-space", help="Labels begin with a space.")] = False,
     splits: Splits = None,
     max_samples: Samples = None,
-    seed: Annotated[int, typer.Option("--seed", help="Seed of the order of clips and of --max-samples.")] = 42,
+    seed: Annotated[
+        int, typer.Option("--seed", metavar="N", help="Seed of the order of clips and of --max-samples.")
+    ] = 42,
     skip_existing: Annotated[
         bool, typer.Option("--skip-existing", help="Leave finished folders as they are, whatever they hold.")
     ] = False,
@@ -154,6 +170,7 @@ def verify(
         bool, typer.Option("--source/--no-source", help="Compare the source with what the manifest says of it.")
     ] = True,
     workers: Workers = 1,
+    as_json: AsJson = False,
     log_level: LogLevel = "info",
     quiet: Quiet = False,
     debug: Debug = False,
@@ -165,6 +182,7 @@ def verify(
       whisperprobe verify speech_hfloss
       whisperprobe verify probes/hfloss
       whisperprobe verify corpus --max-samples 1000 --workers 4
+      whisperprobe verify corpus --quiet && echo whole
 
     Exit codes: 0 sound, 1 damaged or unfinished (every fault is named), 2 not the output of a stage.
     """
@@ -172,7 +190,10 @@ def verify(
     from whisperprobe.corpora.verify import verify_folder
 
     found = verify_folder(folder, max_samples=max_samples, seed=seed, source=source, workers=workers)
-    say(*found.lines())
+    if as_json:
+        print_json({"sound": found.sound, **vars(found)})
+    else:
+        say(*found.lines())
     if not found.sound:
         more = f" (and {len(found.problems) - 1} more)" if len(found.problems) > 1 else ""
         raise WorkError(f"{folder} is damaged: {found.problems[0]}{more}")

@@ -8,24 +8,37 @@ from typing import Annotated
 import typer
 
 from audiogram.console import configure
-from whisperprobe.cli_options import Debug, LogLevel, Quiet, say
+from whisperprobe.cli_options import Debug, LogLevel, Quiet, among, say
 
 __all__ = ["export"]
 
 
 def export(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a finished probe run.")],
-    format: Annotated[str, typer.Option("--format", "-f", metavar="FORMAT", help="legacy-json or csv.")],
+    format: Annotated[
+        str,
+        typer.Option(
+            "--format",
+            "-f",
+            metavar="FORMAT",
+            help="legacy-json or csv.",
+            autocompletion=among("legacy-json", "csv"),
+        ),
+    ],
     out: Annotated[
         Path | None, typer.Option("--out", "-o", metavar="DIR", help="Folder to write; default RUN-FORMAT, beside RUN.")
     ] = None,
     model: Annotated[
         str | None,
-        typer.Option("--model", "-m", metavar="M", help="Where the run's model is now, if not where it was."),
+        typer.Option("--model", "-m", metavar="M", help="Where the run's model is now; default: where it was."),
     ] = None,
     top_k: Annotated[
         int | None,
-        typer.Option("--top-k", help="Most probable tokens listed, for legacy-json; default as many as the run kept."),
+        typer.Option(
+            "--top-k",
+            metavar="K",
+            help="legacy-json: most probable tokens listed; default as many as the run kept.",
+        ),
     ] = None,
     log_level: LogLevel = "info",
     quiet: Quiet = False,

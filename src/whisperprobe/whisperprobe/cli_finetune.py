@@ -10,8 +10,10 @@ import typer
 from audiogram.console import configure
 from audiogram.errors import InputError
 from whisperprobe.cli_options import (
+    AsJson,
     ConditionName,
     Debug,
+    Device,
     Language,
     LogLevel,
     MaxSamples,
@@ -20,15 +22,28 @@ from whisperprobe.cli_options import (
     Quiet,
     Seed,
     Source,
+    Task,
     TextPattern,
+    among,
+    print_json,
     say,
 )
 
 __all__ = ["finetune_model"]
 
 
-def _option(group: str, *names: str, help: str, metavar: str | None = None) -> Any:
-    return typer.Option(*names, help=help, metavar=metavar, rich_help_panel=group, show_default=False)
+def _option(
+    group: str,
+    *flags: str,
+    help: str,
+    metavar: str | None = None,
+    default: str | bool = False,
+    names: tuple[str, ...] = (),
+) -> Any:
+    completed = among(*names) if names else None
+    return typer.Option(
+        *flags, help=help, metavar=metavar, rich_help_panel=group, show_default=default, autocompletion=completed
+    )
 
 
 _LENGTH, _BATCH, _PART = "Length and learning rate", "Batches and memory", "What is trained"
@@ -45,80 +60,143 @@ def finetune_model(
     ] = None,
     vocabulary_size: Annotated[
         int,
-        _option(_PART, "--vocabulary-size", metavar="N", help="Tokens of a new model, from the transcripts; 512."),
+        _option(
+            _PART, "--vocabulary-size", metavar="N", help="Tokens of a new model, from the transcripts.", default="512"
+        ),
     ] = 512,
     recipe: Annotated[
         str | None,
         _option(
-            _LENGTH, "--recipe", metavar="NAME", help="study or pilot: values for all that is left out in these groups."
+            _LENGTH,
+            "--recipe",
+            metavar="NAME",
+            help="study or pilot: values for all that is left out in these groups.",
+            names=("study", "pilot"),
         ),
     ] = None,
-    epochs: Annotated[float | None, _option(_LENGTH, "--epochs", help="Passes over the training split; 3.")] = None,
+    epochs: Annotated[
+        float | None, _option(_LENGTH, "--epochs", metavar="X", help="Passes over the training split.", default="3")
+    ] = None,
     max_steps: Annotated[
-        int | None, _option(_LENGTH, "--max-steps", help="Optimiser steps, instead of --epochs.")
+        int | None, _option(_LENGTH, "--max-steps", metavar="N", help="Optimiser steps, instead of --epochs.")
     ] = None,
     learning_rate: Annotated[
-        float | None, _option(_LENGTH, "--learning-rate", help="Peak learning rate; 1e-4.")
+        float | None, _option(_LENGTH, "--learning-rate", metavar="X", help="Peak learning rate.", default="1e-4")
     ] = None,
-    warmup_steps: Annotated[int | None, _option(_LENGTH, "--warmup-steps", help="Steps of linear warm-up; 0.")] = None,
+    warmup_steps: Annotated[
+        int | None, _option(_LENGTH, "--warmup-steps", metavar="N", help="Steps of linear warm-up.", default="0")
+    ] = None,
     scheduler: Annotated[
         str | None,
-        _option(_LENGTH, "--scheduler", metavar="NAME", help="What the rate does then: linear, cosine, constant."),
+        _option(
+            _LENGTH,
+            "--scheduler",
+            metavar="NAME",
+            help="What the rate does then: linear, cosine, constant.",
+            default="linear",
+            names=("linear", "cosine", "constant"),
+        ),
     ] = None,
-    weight_decay: Annotated[float | None, _option(_LENGTH, "--weight-decay", help="AdamW's weight decay; 0.")] = None,
+    weight_decay: Annotated[
+        float | None, _option(_LENGTH, "--weight-decay", metavar="X", help="AdamW's weight decay.", default="0")
+    ] = None,
     clip_gradient: Annotated[
-        float | None, _option(_LENGTH, "--clip-gradient", help="Largest norm of the gradient; 1.")
+        float | None,
+        _option(_LENGTH, "--clip-gradient", metavar="X", help="Largest norm of the gradient.", default="1"),
     ] = None,
     global_batch: Annotated[
         int | None,
-        _option(_BATCH, "--global-batch", metavar="N", help="Clips per step, over all GPUs and accumulated; 32."),
+        _option(
+            _BATCH, "--global-batch", metavar="N", help="Clips per step, over all GPUs and accumulated.", default="32"
+        ),
     ] = None,
     batch_size: Annotated[
         int | None,
-        _option(_BATCH, "--batch-size", metavar="N", help="Clips that a device holds at once; default: all it gets."),
+        _option(_BATCH, "--batch-size", metavar="N", help="Clips that a device holds at once.", default="all it gets"),
     ] = None,
     auto_batch: Annotated[
         bool, _option(_BATCH, "--auto-batch", help="Try which batch fits into memory, from --batch-size down.")
     ] = False,
     precision: Annotated[
-        str, _option(_BATCH, "--precision", metavar="NAME", help="auto (bf16 on GPUs that have it), float32 or bf16.")
+        str,
+        _option(
+            _BATCH,
+            "--precision",
+            metavar="NAME",
+            help="auto (bf16 on GPUs that have it), float32 or bf16.",
+            default="auto",
+            names=("auto", "float32", "bf16"),
+        ),
     ] = "auto",
     gradient_checkpointing: Annotated[
         bool, _option(_BATCH, "--gradient-checkpointing", help="Less memory for about a third more time.")
     ] = False,
     workers: Annotated[
-        int | None, _option(_BATCH, "--workers", "-j", metavar="N", help="Processes that read, per GPU.")
+        int | None,
+        _option(_BATCH, "--workers", "-j", metavar="N", help="Processes that read, per GPU.", default="up to 4"),
     ] = None,
-    threads: Annotated[int | None, _option(_BATCH, "--threads", metavar="N", help="CPU threads; default: all.")] = None,
+    threads: Annotated[
+        int | None, _option(_BATCH, "--threads", metavar="N", help="CPU threads.", default="all")
+    ] = None,
     freeze: Annotated[
-        str | None, _option(_PART, "--freeze", metavar="HALF", help="encoder or decoder: the half that stays as it is.")
+        str | None,
+        _option(
+            _PART,
+            "--freeze",
+            metavar="HALF",
+            help="encoder or decoder: the half that stays as it is.",
+            names=("encoder", "decoder"),
+        ),
     ] = None,
     lora_rank: Annotated[
         int | None, _option(_PART, "--lora-rank", metavar="N", help="Train adapters of this rank (LoRA), merge them.")
     ] = None,
     lora_alpha: Annotated[
-        float | None, _option(_PART, "--lora-alpha", help="Weight of the adapters; twice the rank.")
+        float | None,
+        _option(_PART, "--lora-alpha", metavar="X", help="Weight of the adapters.", default="twice the rank"),
     ] = None,
-    lora_dropout: Annotated[float | None, _option(_PART, "--lora-dropout", help="Of the adapters' input; 0.")] = None,
+    lora_dropout: Annotated[
+        float | None,
+        _option(_PART, "--lora-dropout", metavar="SHARE", help="Dropout of the adapters' input.", default="0"),
+    ] = None,
     lora_targets: Annotated[
         str | None,
-        _option(_PART, "--lora-targets", metavar="NAME,...", help="Layers with adapters; q_proj,v_proj."),
+        _option(_PART, "--lora-targets", metavar="NAME,...", help="Layers with adapters.", default="q_proj,v_proj"),
     ] = None,
     condition: ConditionName = None,
     augment: Annotated[
         str | None,
-        _option(_HEARD, "--augment", metavar="NAME", help="masks (SpecAugment) or voices (speed, noise, ... too)."),
+        _option(
+            _HEARD,
+            "--augment",
+            metavar="NAME",
+            help="masks (SpecAugment) or voices (speed, noise, ... too).",
+            names=("masks", "voices"),
+        ),
     ] = None,
     padding: Annotated[
         str | None,
-        _option(_HEARD, "--padding", metavar="NAME", help="window (whole) or trimmed to the clip; default as trained."),
+        _option(
+            _HEARD,
+            "--padding",
+            metavar="NAME",
+            help="window (whole) or trimmed to the clip.",
+            default="as trained",
+            names=("window", "trimmed"),
+        ),
     ] = None,
     margin: Annotated[
-        float, _option(_HEARD, "--margin", metavar="SECONDS", help="Silence behind the clip in trimmed windows; 1.")
+        float,
+        _option(_HEARD, "--margin", metavar="SECONDS", help="Silence behind the clip in trimmed windows.", default="1"),
     ] = 1.0,
     group_by_length: Annotated[
         bool | None,
-        _option(_HEARD, "--group-by-length/--no-group-by-length", help="Clips of like length share a step."),
+        _option(
+            _HEARD,
+            "--group-by-length/--no-group-by-length",
+            help="Clips of like length share a step.",
+            default="with trimmed windows",
+        ),
     ] = None,
     leading_space: Annotated[
         bool, _option(_HEARD, "--leading-space", help="Learn texts with a space before them.")
@@ -127,38 +205,75 @@ def finetune_model(
         bool, _option(_JUDGED, "--evaluate/--no-evaluate", help="Score on the validation split, at the end at least.")
     ] = True,
     eval_every: Annotated[
-        int | None, _option(_JUDGED, "--eval-every", metavar="N", help="Steps between evaluations.")
+        int | None,
+        _option(_JUDGED, "--eval-every", metavar="N", help="Steps between evaluations.", default="the end only"),
     ] = None,
     best_metric: Annotated[
-        str, _option(_JUDGED, "--best-metric", metavar="NAME", help="wer, cer, loss, word_accuracy: chooses the best.")
+        str,
+        _option(
+            _JUDGED,
+            "--best-metric",
+            metavar="NAME",
+            help="wer, cer, loss, word_accuracy: chooses the best.",
+            default="wer",
+            names=("wer", "cer", "loss", "word_accuracy"),
+        ),
     ] = "wer",
     keep: Annotated[
-        str, _option(_JUDGED, "--keep", metavar="WHICH", help="Weights that the model folder gets: best or last.")
+        str,
+        _option(
+            _JUDGED,
+            "--keep",
+            metavar="WHICH",
+            help="Weights that the model folder gets: best or last.",
+            default="best",
+            names=("best", "last"),
+        ),
     ] = "best",
     patience: Annotated[
         int | None, _option(_JUDGED, "--patience", metavar="N", help="End after N evaluations without a better one.")
     ] = None,
     save_every: Annotated[
-        int | None, _option(_KEPT, "--save-every", metavar="N", help="Steps between checkpoints.")
+        int | None,
+        _option(_KEPT, "--save-every", metavar="N", help="Steps between checkpoints.", default="a tenth of the run"),
     ] = None,
     save_total_limit: Annotated[
-        int, _option(_KEPT, "--save-total-limit", metavar="N", help="Newest checkpoints to keep, besides the best; 2.")
+        int,
+        _option(
+            _KEPT, "--save-total-limit", metavar="N", help="Newest checkpoints to keep, besides the best.", default="2"
+        ),
     ] = 2,
     log_every: Annotated[
-        int | None, _option(_KEPT, "--log-every", metavar="N", help="Steps between rows of training.csv.")
+        int | None,
+        _option(
+            _KEPT,
+            "--log-every",
+            metavar="N",
+            help="Steps between rows of training.csv.",
+            default="a hundredth of the run, at most 25",
+        ),
     ] = None,
     tensorboard: Annotated[
-        bool | None, _option(_KEPT, "--tensorboard/--no-tensorboard", help="Event files; default: where installed.")
+        bool | None, _option(_KEPT, "--tensorboard/--no-tensorboard", help="Event files.", default="where installed")
     ] = None,
     resume: Annotated[
-        str, _option(_KEPT, "--resume", metavar="HOW", help="auto (from the last whole checkpoint) or never.")
+        str,
+        _option(
+            _KEPT,
+            "--resume",
+            metavar="HOW",
+            help="auto (from the last whole checkpoint) or never.",
+            default="auto",
+            names=("auto", "never"),
+        ),
     ] = "auto",
     text_pattern: TextPattern = None,
     language: Language = "en",
-    task: Annotated[str, typer.Option("--task", help="transcribe or translate.")] = "transcribe",
+    task: Task = "transcribe",
     max_samples: MaxSamples = None,
     seed: Seed = 0,
-    device: Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")] = "auto",
+    device: Device = "auto",
+    as_json: AsJson = False,
     log_level: LogLevel = "info",
     quiet: Quiet = False,
     debug: Debug = False,
@@ -184,6 +299,7 @@ def finetune_model(
     """
     given = dict(locals())
     configure(log_level=given.pop("log_level"), quiet=given.pop("quiet"), debug=given.pop("debug"))
+    del given["as_json"]
     if (model is None) == (from_config is None):
         received = "neither" if model is None else "both"
         raise InputError(
@@ -197,7 +313,9 @@ def finetune_model(
 
     try:
         result = finetune(given.pop("source"), given.pop("out"), **given)
-        if Processes.are_led_from_here():
+        if Processes.are_led_from_here() and as_json:
+            print_json(result)
+        elif Processes.are_led_from_here():
             said = [f"{name}: {value:.4g}" for name, value in result.evaluation.items()]
             say(f"model: {result.path}", f"step: {result.step} of {result.steps}", *said)
     finally:

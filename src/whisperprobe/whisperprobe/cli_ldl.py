@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from audiogram.command_help import TaughtCommand, program
 from audiogram.console import configure
 from whisperprobe.cli_corpora import MaxFailures, RowsPerPart, Shard, Splits, Workers, listed
 from whisperprobe.cli_ldl_cues import cues
 from whisperprobe.cli_options import (
+    AsJson,
     ConditionName,
     Debug,
     LogLevel,
@@ -20,21 +22,36 @@ from whisperprobe.cli_options import (
     Seed,
     Source,
     TextPattern,
+    among,
+    print_json,
     say,
 )
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 __all__ = ["ldl"]
 
-ldl = typer.Typer(
-    help="The second listener: linear discriminative learning from sound to meaning (LDL-AURIS).",
-    no_args_is_help=True,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
+ldl = program(
+    """The second listener: linear discriminative learning from sound to meaning (LDL-AURIS).
+
+    \b
+    Examples:
+      whisperprobe ldl train words --semantics cc.en.300.bin --out ldl/normal --condition normal
+      whisperprobe ldl evaluate words --model ldl/normal --out heard/hfloss --condition hfloss
+    """
 )
-ldl.command("cues")(cues)
+_CUES, _LEARNING = "Cues", "Learning"
+_NEAR = (5, 10)  # ranks up to which a word counts as nearly understood
+ldl.command("cues", cls=TaughtCommand)(cues)
 
 
-@ldl.command("train")
+def _option(group: str, *flags: str, default: str | bool = False, names: tuple[str, ...] = (), **more: Any) -> Any:
+    completed = among(*names) if names else None
+    return typer.Option(*flags, rich_help_panel=group, show_default=default, autocompletion=completed, **more)
+
+
+@ldl.command("train", cls=TaughtCommand)
 def train_command(
     source: Source,
     out: Out,
@@ -47,56 +64,141 @@ def train_command(
             help="fastText .bin or .vec, a .csv, .tsv, .parquet or .npz of vectors, or whisper:MODEL.",
         ),
     ],
-    cues: Annotated[str | None, typer.Option("--cues", help="cfbsf (default) or log_mel.")] = None,
-    boundary: Annotated[
-        str | None, typer.Option("--boundary", help="cfbsf: chunks from max or min to max or min.")
+    cues: Annotated[
+        str | None,
+        _option(_CUES, "--cues", metavar="KIND", help="cfbsf or log_mel.", default="cfbsf", names=("cfbsf", "log_mel")),
     ] = None,
-    sampling: Annotated[str | None, typer.Option("--sampling", help="cfbsf: equispaced or random frames.")] = None,
+    boundary: Annotated[
+        str | None,
+        _option(
+            _CUES,
+            "--boundary",
+            metavar="WHERE",
+            help="cfbsf: chunks from max or min to max or min.",
+            default="max",
+            names=("max", "min"),
+        ),
+    ] = None,
+    sampling: Annotated[
+        str | None,
+        _option(
+            _CUES,
+            "--sampling",
+            metavar="HOW",
+            help="cfbsf: the 20 frames of a chunk, equispaced or random.",
+            default="equispaced",
+            names=("equispaced", "random"),
+        ),
+    ] = None,
     top_hz: Annotated[
-        float | None, typer.Option("--top-hz", metavar="HZ", help="cfbsf: upper edge of the bands; 4000 for 8 kHz.")
+        float | None,
+        _option(
+            _CUES, "--top-hz", metavar="HZ", help="cfbsf: upper edge of the bands; 4000 for 8 kHz.", default="8000"
+        ),
     ] = None,
     shape: Annotated[
         Path | None,
-        typer.Option("--shape", metavar="DIR", help="Lay cues out as this fit did, e.g. that of condition normal."),
+        _option(_CUES, "--shape", metavar="DIR", help="Lay cues out as this fit did, e.g. that of condition normal."),
     ] = None,
     condition: ConditionName = None,
-    rule: Annotated[str, typer.Option("--rule", help="nlms, lms, endstate or fil.")] = "nlms",
-    rate: Annotated[float, typer.Option("--rate", help="Learning rate of nlms and lms.")] = 0.1,
-    epsilon: Annotated[float, typer.Option("--epsilon", help="nlms: added to the cues' squared length.")] = 0.0,
-    ridge: Annotated[float, typer.Option("--ridge", help="endstate, fil: share of the summed squared cues.")] = 1e-6,
+    rule: Annotated[
+        str,
+        _option(
+            _LEARNING,
+            "--rule",
+            metavar="RULE",
+            help="nlms, lms, endstate or fil.",
+            default="nlms",
+            names=("nlms", "lms", "endstate", "fil"),
+        ),
+    ] = "nlms",
+    rate: Annotated[
+        float, _option(_LEARNING, "--rate", metavar="X", help="Learning rate of nlms and lms.", default="0.1")
+    ] = 0.1,
+    epsilon: Annotated[
+        float,
+        _option(_LEARNING, "--epsilon", metavar="X", help="nlms: added to the cues' squared length.", default="0"),
+    ] = 0.0,
+    ridge: Annotated[
+        float,
+        _option(
+            _LEARNING,
+            "--ridge",
+            metavar="SHARE",
+            help="endstate, fil: share of the summed squared cues.",
+            default="1e-06",
+        ),
+    ] = 1e-6,
     frequencies: Annotated[
-        Path | None, typer.Option("--frequencies", metavar="FILE", help="fil: table with columns word, frequency.")
+        Path | None,
+        _option(_LEARNING, "--frequencies", metavar="FILE", help="fil: table with columns word, frequency."),
     ] = None,
     block: Annotated[
         int | None,
-        typer.Option("--block", metavar="N", help="Events at a time; a matter of speed.", show_default="by size"),
+        _option(_LEARNING, "--block", metavar="N", help="Events at a time; a matter of speed.", default="by size"),
     ] = None,
-    epochs: Annotated[int, typer.Option("--epochs", help="Passes over the training split.")] = 1,
-    shuffle: Annotated[bool, typer.Option("--shuffle/--in-order", help="A new order in every epoch.")] = True,
+    epochs: Annotated[
+        int, _option(_LEARNING, "--epochs", metavar="N", help="Passes over the training split.", default="1")
+    ] = 1,
+    shuffle: Annotated[
+        bool, _option(_LEARNING, "--shuffle/--in-order", help="A new order in every epoch.", default="shuffle")
+    ] = True,
     production: Annotated[
-        bool, typer.Option("--production/--no-production", help="Learn from meaning to cues, too.")
+        bool,
+        _option(
+            _LEARNING, "--production/--no-production", help="Learn from meaning to cues, too.", default="production"
+        ),
     ] = True,
     held_out: Annotated[
-        str, typer.Option("--held-out", metavar="SPLIT", help="Split for the learning curve, where there is one.")
+        str,
+        _option(
+            _LEARNING,
+            "--held-out",
+            metavar="SPLIT",
+            help="Split for the learning curve, where there is one.",
+            default="validation",
+        ),
     ] = "validation",
     curve: Annotated[
         list[int] | None,
-        typer.Option(
-            "--curve", metavar="EVENTS", help="Where the curve is measured; may be repeated. Default: 20 points."
+        _option(
+            _LEARNING,
+            "--curve",
+            metavar="EVENTS",
+            help="Where the curve is measured; may be repeated.",
+            default="20 points",
         ),
     ] = None,
     save_every: Annotated[
-        int | None, typer.Option("--save-every", metavar="EVENTS", help="Between checkpoints; default a tenth of all.")
+        int | None,
+        _option(_LEARNING, "--save-every", metavar="EVENTS", help="Between checkpoints.", default="a tenth of all"),
     ] = None,
     device: Annotated[
-        str, typer.Option("--device", help="cpu (NumPy), auto, cuda, or cuda:0,cuda:1 to spread the weights.")
+        str,
+        typer.Option(
+            "--device",
+            metavar="DEVICE",
+            help="cpu (NumPy), auto, cuda, or cuda:0,cuda:1 to spread the weights.",
+            autocompletion=among("cpu", "auto", "cuda"),
+        ),
     ] = "cpu",
     workers: Workers = 1,
     max_failures: MaxFailures = 0.05,
     max_samples: MaxSamples = None,
     text_pattern: TextPattern = None,
-    resume: Annotated[str, typer.Option("--resume", help="auto, or never to learn anew.")] = "auto",
+    resume: Annotated[
+        str,
+        _option(
+            _LEARNING,
+            "--resume",
+            metavar="HOW",
+            help="auto, or never to learn anew.",
+            default="auto",
+            names=("auto", "never"),
+        ),
+    ] = "auto",
     seed: Seed = 0,
+    as_json: AsJson = False,
     log_level: LogLevel = "info",
     quiet: Quiet = False,
     debug: Debug = False,
@@ -126,13 +228,16 @@ def train_command(
         workers=workers, resume=resume, text_pattern=text_pattern,
     )  # fmt: skip
     results = model.results
+    if as_json:
+        print_json({"model": model.path, "results": results})
+        return
     say(f"model: {model.path}", f"learnt: {results['events']} events, {results['word_types']} word types")
     if results["held_out"]:
         point = results["held_out"]
         say(f"held out: accuracy {point['accuracy']:.4g}, target correlation {point['target_correlation']:.4g}")
 
 
-@ldl.command("evaluate")
+@ldl.command("evaluate", cls=TaughtCommand)
 def evaluate_command(
     source: Source,
     out: Out,
@@ -146,7 +251,11 @@ def evaluate_command(
     neighbours: Annotated[int, typer.Option("--neighbours", "-k", metavar="K", help="Nearest words kept.")] = 10,
     name: Annotated[
         str | None,
-        typer.Option("--name", help="What comparisons call the listener; default: the condition it was trained under."),
+        typer.Option(
+            "--name",
+            metavar="NAME",
+            help="What comparisons call the listener; default: the condition it was trained under.",
+        ),
     ] = None,
     shard: Shard = None,
     workers: Workers = 1,
@@ -155,6 +264,7 @@ def evaluate_command(
     max_samples: MaxSamples = None,
     text_pattern: TextPattern = None,
     seed: Seed = 0,
+    as_json: AsJson = False,
     log_level: LogLevel = "info",
     quiet: Quiet = False,
     debug: Debug = False,
@@ -178,10 +288,17 @@ def evaluate_command(
         neighbours=neighbours, shard=shard, workers=workers, max_samples=max_samples, seed=seed,
         rows_per_part=rows_per_part, max_failures=max_failures, name=name, text_pattern=text_pattern,
     )  # fmt: skip
+    heard = None if shard is not None else _heard(load_ldl(path).clips)
+    if as_json:
+        print_json({"heard": path, "results": heard})
+        return
     say(f"heard: {path}")
-    if shard is None:
-        clips = load_ldl(path).clips
-        known = clips[clips["rank"].notna()]
-        if len(known):
-            near = ", ".join(f"@{k} {(known['rank'] <= k).mean():.4g}" for k in (5, 10))
-            say(f"accuracy: {known['correct'].mean():.4g}, {near}; words: {len(known)} of {len(clips)} with a text")
+    if heard is not None and heard["words"]:
+        near = ", ".join(f"@{k} {heard[f'accuracy_at_{k}']:.4g}" for k in _NEAR)
+        say(f"accuracy: {heard['accuracy']:.4g}, {near}; words: {heard['words']} of {heard['clips']} with a text")
+
+
+def _heard(clips: pd.DataFrame) -> dict[str, Any]:
+    known = clips[clips["rank"].notna()]
+    near = {f"accuracy_at_{k}": float((known["rank"] <= k).mean()) for k in _NEAR}
+    return {"clips": len(clips), "words": len(known), "accuracy": float(known["correct"].mean()), **near}

@@ -8,7 +8,18 @@ import typer
 
 from audiogram.console import configure
 from whisperprobe.cli_corpora import Folder, MaxFailures, RowsPerPart, Samples, Shard, Splits, Workers, listed
-from whisperprobe.cli_options import ConditionName, Debug, Device, LogLevel, Quiet, Seed, Source, TextPattern, say
+from whisperprobe.cli_options import (
+    ConditionName,
+    Debug,
+    Device,
+    LogLevel,
+    Quiet,
+    Seed,
+    Source,
+    TextPattern,
+    among,
+    say,
+)
 
 __all__ = ["cues"]
 
@@ -16,20 +27,49 @@ __all__ = ["cues"]
 def cues(
     source: Source,
     out: Folder,
-    kind: Annotated[str, typer.Option("--kind", "-k", help="cfbsf or log_mel.")] = "cfbsf",
+    kind: Annotated[
+        str,
+        typer.Option(
+            "--kind",
+            "-k",
+            metavar="KIND",
+            help="cfbsf (frequency band summaries of chunks) or log_mel.",
+            autocompletion=among("cfbsf", "log_mel"),
+        ),
+    ] = "cfbsf",
     condition: ConditionName = None,
     boundary: Annotated[
         str | None,
-        typer.Option("--boundary", help="cfbsf: chunks begin where the envelope is at a max (default) or min."),
+        typer.Option(
+            "--boundary",
+            metavar="WHERE",
+            help="cfbsf: chunks begin where the envelope is at a max (default) or min.",
+            autocompletion=among("max", "min"),
+        ),
     ] = None,
     sampling: Annotated[
-        str | None, typer.Option("--sampling", help="cfbsf: the 20 frames of a chunk, equispaced (default) or random.")
+        str | None,
+        typer.Option(
+            "--sampling",
+            metavar="HOW",
+            help="cfbsf: the 20 frames of a chunk, equispaced (default) or random.",
+            autocompletion=among("equispaced", "random"),
+        ),
     ] = None,
     full_scale: Annotated[
-        float | None, typer.Option("--full-scale", help="cfbsf: full scale before ln(energy + 1); 32768, 16 bits.")
+        float | None,
+        typer.Option(
+            "--full-scale",
+            metavar="X",
+            help="cfbsf: full scale before ln(energy + 1).",
+            show_default="32768, 16 bits",
+        ),
     ] = None,
     top_hz: Annotated[
-        float | None, typer.Option("--top-hz", metavar="HZ", help="cfbsf: upper edge of the bands; 4000 for 8 kHz.")
+        float | None,
+        typer.Option(
+            "--top-hz", metavar="HZ", help="cfbsf: upper edge of the bands; 4000 for 8 kHz.", show_default="8000"
+        ),
     ] = None,
     splits: Splits = None,
     max_samples: Samples = None,

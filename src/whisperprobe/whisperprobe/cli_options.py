@@ -1,4 +1,4 @@
-"""What every command of `whisperprobe` takes: log level, quiet, debug; and how results are printed."""
+"""Options that several commands of `whisperprobe` have; those of both programs are handed on."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from typing import Annotated
 
 import typer
 
-from audiogram.console import is_quiet
+from audiogram.command_options import AsJson, Debug, LogLevel, Quiet, among, conditions_named, print_json, say
 
 __all__ = [
+    "AsJson",
     "ConditionName",
     "Debug",
     "Device",
@@ -21,13 +22,13 @@ __all__ = [
     "Quiet",
     "Seed",
     "Source",
+    "Task",
     "TextPattern",
+    "among",
+    "print_json",
     "say",
 ]
 
-LogLevel = Annotated[str, typer.Option("--log-level", metavar="LEVEL", help="debug, info, warning or error.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")]
-Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 Out = Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Folder to write to.")]
 TextPattern = Annotated[
     str | None,
@@ -46,18 +47,30 @@ ConditionName = Annotated[
         "-c",
         metavar="NAME",
         help="Filter the speech on the fly: normal, lfloss or hfloss; default: as it is.",
+        autocompletion=conditions_named,
     ),
 ]
 MaxSamples = Annotated[
-    int | None, typer.Option("--max-samples", metavar="N", help="A seeded random sample of N clips, not the first N.")
+    int | None,
+    typer.Option("--max-samples", metavar="N", help="A seeded sample of N clips, not the first N; default: all."),
 ]
-Seed = Annotated[int, typer.Option("--seed", help="Seed of all random choices.")]
+Seed = Annotated[int, typer.Option("--seed", metavar="N", help="Seed of all random choices.")]
 Language = Annotated[str, typer.Option("--language", metavar="CODE", help="Language of the speech.")]
-Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, ...")]
-
-
-def say(*lines: str) -> None:
-    """Print results, unless the user asked for errors only."""
-    if not is_quiet():
-        for line in lines:
-            typer.echo(line)
+Device = Annotated[
+    str,
+    typer.Option(
+        "--device",
+        metavar="DEVICE",
+        help="What the model runs on: auto, cpu, cuda, cuda:1, ...",
+        autocompletion=among("auto", "cpu", "cuda"),
+    ),
+]
+Task = Annotated[
+    str,
+    typer.Option(
+        "--task",
+        metavar="TASK",
+        help="transcribe, or translate into English.",
+        autocompletion=among("transcribe", "translate"),
+    ),
+]

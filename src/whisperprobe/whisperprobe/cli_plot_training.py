@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from audiogram.console import configure
-from whisperprobe.cli_options import Debug, LogLevel, Quiet, say
+from whisperprobe.cli_options import Debug, LogLevel, Quiet, among, say
 
 __all__ = ["plot_training_curves"]
 
@@ -25,7 +25,7 @@ def plot_training_curves(
     out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="PNG, PDF or SVG file to write.")] = Path(
         "training.png"
     ),
-    dpi: Annotated[int, typer.Option("--dpi", help="Pixels per inch of a PNG, 20 to 2400.")] = 300,
+    dpi: Annotated[int, typer.Option("--dpi", metavar="DPI", help="Pixels per inch of a PNG, 20 to 2400.")] = 300,
     size: Annotated[
         str | None,
         typer.Option("--size", metavar="WxH", help="180x120mm, 18x12cm or 7x5 (inches); default: as the panels need."),
@@ -33,7 +33,15 @@ def plot_training_curves(
     smooth: Annotated[
         float, typer.Option("--smooth", metavar="WEIGHT", help="Exponential mean: weight of the past, 0 to below 1.")
     ] = 0.0,
-    scale: Annotated[str, typer.Option("--scale", help="Axis of loss and gradient norm: log or linear.")] = "log",
+    scale: Annotated[
+        str,
+        typer.Option(
+            "--scale",
+            metavar="SCALE",
+            help="Axis of loss and gradient norm: log or linear.",
+            autocompletion=among("log", "linear"),
+        ),
+    ] = "log",
     log_level: LogLevel = "info",
     quiet: Quiet = False,
     debug: Debug = False,

@@ -9,7 +9,9 @@ import typer
 
 from audiogram.console import configure
 from audiogram.errors import InputError
+from whisperprobe.cli_corpora import MaxFailures, RowsPerPart, Shard
 from whisperprobe.cli_options import (
+    AsJson,
     ConditionName,
     Debug,
     Device,
@@ -21,11 +23,16 @@ from whisperprobe.cli_options import (
     Quiet,
     Seed,
     Source,
+    Task,
     TextPattern,
+    among,
+    print_json,
     say,
 )
 
 __all__ = ["probe_source"]
+
+_MORE = "What is kept"
 
 
 def probe_source(
@@ -37,39 +44,90 @@ def probe_source(
         list[str] | None,
         typer.Option("--splits", metavar="SPLIT", help="Splits to probe, default test; repeat for several."),
     ] = None,
-    top_k: Annotated[int, typer.Option("--top-k", help="Most probable tokens kept per position.")] = 1000,
+    top_k: Annotated[
+        int, typer.Option("--top-k", metavar="K", help="Most probable tokens kept per position.", rich_help_panel=_MORE)
+    ] = 1000,
     batch_size: Annotated[int, typer.Option("--batch-size", metavar="N", help="Clips per batch.")] = 16,
-    vectors: Annotated[str, typer.Option("--vectors", help="Rows that keep vectors: greedy, both or none.")] = "greedy",
+    vectors: Annotated[
+        str,
+        typer.Option(
+            "--vectors",
+            metavar="ROWS",
+            help="Rows that keep vectors: greedy, both or none.",
+            autocompletion=among("greedy", "both", "none"),
+            rich_help_panel=_MORE,
+        ),
+    ] = "greedy",
     layers: Annotated[
         str | None,
-        typer.Option("--layers", metavar="L,L,...", help="Decoder layers to read too, 0 (embedding) to n, or all."),
+        typer.Option(
+            "--layers",
+            metavar="L,L,...",
+            help="Decoder layers to read too, 0 (embedding) to n, or all.",
+            rich_help_panel=_MORE,
+        ),
     ] = None,
     layer_vectors: Annotated[
-        bool, typer.Option("--layer-vectors", help="Keep the states of these layers where vectors are kept.")
+        bool,
+        typer.Option(
+            "--layer-vectors", help="Keep the states of these layers where vectors are kept.", rich_help_panel=_MORE
+        ),
     ] = False,
     encoder: Annotated[
-        str, typer.Option("--encoder", help="Mean encoder state per clip: mean (over the clip), window or none.")
+        str,
+        typer.Option(
+            "--encoder",
+            metavar="WHAT",
+            help="Mean encoder state per clip: mean (over the clip), window or none.",
+            autocompletion=among("mean", "window", "none"),
+            rich_help_panel=_MORE,
+        ),
     ] = "none",
     lexicon: Annotated[
-        Path | None, typer.Option("--lexicon", metavar="FILE", help="Words that compete for each clip, one per line.")
+        Path | None,
+        typer.Option(
+            "--lexicon", metavar="FILE", help="Words that compete for each clip, one per line.", rich_help_panel=_MORE
+        ),
     ] = None,
     candidates: Annotated[
-        int | None, typer.Option("--candidates", metavar="N", help="Score the best N of a first pass; default: all.")
+        int | None,
+        typer.Option(
+            "--candidates", metavar="N", help="Score the best N of a first pass; default: all.", rich_help_panel=_MORE
+        ),
     ] = None,
     competitors: Annotated[
-        int, typer.Option("--competitors", metavar="N", help="Most probable words listed per clip.")
+        int,
+        typer.Option("--competitors", metavar="N", help="Most probable words listed per clip.", rich_help_panel=_MORE),
     ] = 10,
-    n_best: Annotated[int, typer.Option("--n-best", metavar="N", help="Answers of a beam search per clip.")] = 0,
+    n_best: Annotated[
+        int, typer.Option("--n-best", metavar="N", help="Answers of a beam search per clip.", rich_help_panel=_MORE)
+    ] = 0,
     homophones: Annotated[
         Path | None,
-        typer.Option("--homophones", metavar="FILE", help="Words that sound alike, one set per line: also correct."),
+        typer.Option(
+            "--homophones",
+            metavar="FILE",
+            help="Words that sound alike, one set per line: also correct.",
+            rich_help_panel=_MORE,
+        ),
     ] = None,
     long_audio: Annotated[
-        str, typer.Option("--long-audio", help="Clips longer than the model's window: refuse, or windows (cut them).")
+        str,
+        typer.Option(
+            "--long-audio",
+            metavar="HOW",
+            help="Clips longer than the model's window: refuse, or windows (cut them).",
+            autocompletion=among("refuse", "windows"),
+        ),
     ] = "refuse",
     padding: Annotated[
         str | None,
-        typer.Option("--padding", help="Encoder over the whole window, or trimmed to the clip; default as trained."),
+        typer.Option(
+            "--padding",
+            metavar="HOW",
+            help="Encoder over the whole window, or trimmed to the clip; default as trained.",
+            autocompletion=among("window", "trimmed"),
+        ),
     ] = None,
     margin: Annotated[
         float | None,
@@ -78,14 +136,12 @@ def probe_source(
     agreement: Annotated[
         int, typer.Option("--agreement", metavar="N", help="Clips a split on which trimmed is compared with padded.")
     ] = 64,
-    shard: Annotated[
-        str | None, typer.Option("--shard", metavar="I/N", help="Only the parts I modulo N, from 0: one array task.")
-    ] = None,
-    rows_per_part: Annotated[int, typer.Option("--rows-per-part", metavar="N", help="Clips in one file.")] = 256,
-    max_failures: Annotated[float, typer.Option("--max-failures", help="Share of bad clips that is borne.")] = 0.05,
+    shard: Shard = None,
+    rows_per_part: RowsPerPart = 256,
+    max_failures: MaxFailures = 0.05,
     text_pattern: TextPattern = None,
     language: Language = "en",
-    task: Annotated[str, typer.Option("--task", help="transcribe or translate.")] = "transcribe",
+    task: Task = "transcribe",
     timestamps: Annotated[
         bool, typer.Option("--timestamps", help="Let the model write timestamps; they are tokens like any other.")
     ] = False,
@@ -96,7 +152,13 @@ def probe_source(
     seed: Seed = 0,
     device: Device = "auto",
     dtype: Annotated[
-        str, typer.Option("--dtype", help="What the model runs in: float32, bfloat16, float16 or float64.")
+        str,
+        typer.Option(
+            "--dtype",
+            metavar="DTYPE",
+            help="What the model runs in: float32, bfloat16, float16 or float64.",
+            autocompletion=among("float32", "bfloat16", "float16", "float64"),
+        ),
     ] = "float32",
     num_workers: Annotated[
         int, typer.Option("--num-workers", metavar="N", help="Threads that decode ahead of the model; 0: none.")
@@ -104,6 +166,7 @@ def probe_source(
     num_threads: Annotated[
         int | None, typer.Option("--num-threads", metavar="N", help="CPU threads of the model; default: all.")
     ] = None,
+    as_json: AsJson = False,
     log_level: LogLevel = "info",
     quiet: Quiet = False,
     debug: Debug = False,
@@ -160,7 +223,10 @@ def probe_source(
         num_workers=num_workers,
         num_threads=num_threads,
     )
-    say(f"probes: {path}")
     agreed = read_agreement(path)
+    if as_json:
+        print_json({"probes": path, "agreement": agreed})
+        return
+    say(f"probes: {path}")
     if agreed is not None:
         say(f"agreement with padding 'window': {agreed}")

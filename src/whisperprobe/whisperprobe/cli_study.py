@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from audiogram.console import configure
-from whisperprobe.cli_options import Debug, LogLevel, Quiet, say
+from whisperprobe.cli_corpora import Shard
+from whisperprobe.cli_options import AsJson, Debug, LogLevel, Quiet, among, print_json, say
 
 if TYPE_CHECKING:
     from whisperprobe.study import StudyResult
@@ -18,7 +19,7 @@ __all__ = ["demo", "plan_study", "report", "run_study_file"]
 
 StudyFile = Annotated[Path, typer.Argument(metavar="STUDY.toml", help="The study file.")]
 StudySource = Annotated[
-    Path | None, typer.Option("--source", metavar="SOURCE", help="The corpus, instead of the one in the study file.")
+    Path | None, typer.Option("--source", metavar="SOURCE", help="The corpus; default the one in the study file.")
 ]
 StudyOut = Annotated[
     Path | None, typer.Option("--out", "-o", metavar="DIR", help="Folder of all results; default NAME-results.")
@@ -29,6 +30,7 @@ def demo(
     out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Folder of all results.")] = Path(
         "whisperprobe-demo"
     ),
+    as_json: AsJson = False,
     log_level: LogLevel = "info",
     quiet: Quiet = False,
     debug: Debug = False,
@@ -39,6 +41,7 @@ def demo(
     Examples:
       whisperprobe demo
       whisperprobe demo --out results/demo
+      whisperprobe demo --quiet --json > found.json
 
     No network, no account, no GPU; minutes on a laptop. Spoken words are heard through three audiograms by a small
     Whisper, which is then fine-tuned on each. Ends by saying what was found and where the report is.
@@ -50,7 +53,7 @@ def demo(
 
     start = time.monotonic()
     with as_file(files("whisperprobe.demo")) as folder:
-        _closing_words(run_study(folder / "study.toml", out), time.monotonic() - start)
+        _close(run_study(folder / "study.toml", out), time.monotonic() - start, as_json)
 
 
 def run_study_file(
@@ -58,14 +61,19 @@ def run_study_file(
     out: StudyOut = None,
     source: StudySource = None,
     only: Annotated[
-        str | None, typer.Option("--only", metavar="STAGE", help="A kind of stages, or one stage that `plan` names.")
+        str | None,
+        typer.Option(
+            "--only",
+            metavar="STAGE",
+            help="A kind of stages, or one stage that `plan` names.",
+            autocompletion=among("mask", "finetune", "probe", "compare", "report"),
+        ),
     ] = None,
-    shard: Annotated[
-        str | None, typer.Option("--shard", metavar="I/N", help="Only the parts I modulo N, from 0: one array task.")
-    ] = None,
+    shard: Shard = None,
     workers: Annotated[
         int | None, typer.Option("--workers", "-j", metavar="N", help="Processes that filter; default the study's.")
     ] = None,
+    as_json: AsJson = False,
     log_level: LogLevel = "info",
     quiet: Quiet = False,
     debug: Debug = False,
@@ -84,14 +92,14 @@ def run_study_file(
 
     start = time.monotonic()
     result = run_study(read_study(study, source=source), out, only=only, shard=shard, workers=workers)
-    _closing_words(result, time.monotonic() - start)
+    _close(result, time.monotonic() - start, as_json)
 
 
 def plan_study(
     study: StudyFile,
     out: StudyOut = None,
     source: StudySource = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the plan as JSON, with all options.")] = False,
+    as_json: AsJson = False,
     log_level: LogLevel = "info",
     quiet: Quiet = False,
     debug: Debug = False,
@@ -104,12 +112,13 @@ def plan_study(
       whisperprobe plan study.toml --json > plan.json
     """
     configure(log_level=log_level, quiet=quiet, debug=debug)
-    import json
-
     from whisperprobe.study import plan, read_study
 
     planned = plan(read_study(study, source=source), out)
-    say(json.dumps(planned.to_dict(), indent=2, ensure_ascii=False) if as_json else planned.describe())
+    if as_json:
+        print_json(planned.to_dict())
+    else:
+        say(planned.describe())
 
 
 def report(
@@ -133,11 +142,17 @@ def report(
     say(f"report: {report_again(folder, title=title)}")
 
 
-def _closing_words(result: StudyResult, seconds: float) -> None:
+def _close(result: StudyResult, seconds: float, as_json: bool) -> None:
+    found: list[str] = []
     if result.comparison is not None:
         from whisperprobe.comparison.summary import summarise
 
-        say("", "What was found", *(f"- {sentence}" for sentence in summarise(result.comparison)), "")
+        found = summarise(result.comparison)
+    if as_json:
+        print_json({"findings": found, "report": result.report, "results": result.out, "seconds": result.seconds})
+        return
+    if found:
+        say("", "What was found", *(f"- {sentence}" for sentence in found), "")
     if result.report is not None:
         say(f"report: {result.report}")
     say(f"results: {result.out}", f"wall time: {seconds:.0f} s")

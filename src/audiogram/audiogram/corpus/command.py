@@ -7,7 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from audiogram.console import configure, is_quiet
+from audiogram.command_options import AsJson, Debug, LogLevel, Quiet, among, conditions_named, print_json, say
+from audiogram.console import configure
 from audiogram.errors import InputError
 
 __all__ = ["mask"]
@@ -16,12 +17,10 @@ _LOWEST_RATE = 1000  # Hz
 
 
 def mask(
-    source: Annotated[
-        Path, typer.Argument(metavar="SOURCE", help="Folder of audio, Parquet, load_from_disk.", show_default=False)
-    ],
+    source: Annotated[Path, typer.Argument(metavar="SOURCE", help="Folder of audio, Parquet, or of load_from_disk.")],
     out_base: Annotated[
         Path | None,
-        typer.Argument(metavar="[OUT_BASE]", help="Beginning of the output folders' names; default SOURCE."),
+        typer.Argument(metavar="OUT_BASE", help="Beginning of the output folders' names; default SOURCE."),
     ] = None,
     condition: Annotated[
         list[str] | None,
@@ -30,30 +29,39 @@ def mask(
             "-c",
             metavar="NAME|FILE",
             help="A built-in condition, or a .toml or .json file with one; may be repeated. Default: all built-in.",
+            autocompletion=conditions_named,
         ),
     ] = None,
     workers: Annotated[int, typer.Option("--workers", "-j", metavar="N", help="Processes.")] = 1,
     shard: Annotated[
-        str | None, typer.Option("--shard", metavar="I/N", help="Only the parts I modulo N, I from 0: one per task.")
+        str | None,
+        typer.Option("--shard", metavar="I/N", help="Only the parts I modulo N, I from 0: one per task; default: all."),
     ] = None,
     splits: Annotated[
         list[str] | None,
         typer.Option("--splits", metavar="NAME", help="Splits, with commas between, or repeated. Default: all."),
     ] = None,
     max_samples: Annotated[
-        int | None, typer.Option("--max-samples", metavar="N", help="A seeded sample of N clips of every split.")
+        int | None,
+        typer.Option("--max-samples", metavar="N", help="A seeded sample of N clips of every split; default: all."),
     ] = None,
     balance: Annotated[
         str | None,
         typer.Option("--balance", metavar="COLUMN", help="--max-samples takes as many clips of each of its values."),
     ] = None,
-    seed: Annotated[int, typer.Option("--seed", help="Seed of --max-samples and of the split.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", metavar="N", help="Seed of --max-samples and of the split.")] = 0,
     sample_rate: Annotated[int, typer.Option("--sample-rate", metavar="HZ", help="Rate of the output.")] = 16_000,
     sound_format: Annotated[
-        str, typer.Option("--format", metavar="FORMAT", help="flac24, flac16, wav or wav32f.")
+        str,
+        typer.Option(
+            "--format",
+            metavar="FORMAT",
+            help="flac24, flac16, wav or wav32f.",
+            autocompletion=among("flac24", "flac16", "wav", "wav32f"),
+        ),
     ] = "flac24",
     max_seconds: Annotated[
-        float, typer.Option("--max-seconds", metavar="S", help="Longer clips are failures.")
+        float, typer.Option("--max-seconds", metavar="SECONDS", help="Longer clips are failures.")
     ] = 300.0,
     max_failures: Annotated[
         float, typer.Option("--max-failures", metavar="SHARE", help="Highest share of failures in a split.")
@@ -70,7 +78,12 @@ def mask(
         typer.Option("--text-map", metavar="OLD=NEW", help="Replace a text, e.g. 0=zero; may be repeated."),
     ] = None,
     split_column: Annotated[
-        str | None, typer.Option("--split-column", metavar="COLUMN", help="Divide anew by this column, e.g. speaker.")
+        str | None,
+        typer.Option(
+            "--split-column",
+            metavar="COLUMN",
+            help="Divide anew by this column, e.g. speaker; default: the source's own splits.",
+        ),
     ] = None,
     test: Annotated[
         list[str] | None,
@@ -82,11 +95,10 @@ def mask(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be done, its size and time; write nothing.")
     ] = False,
-    log_level: Annotated[
-        str, typer.Option("--log-level", metavar="LEVEL", help="debug, info, warning or error.")
-    ] = "info",
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
+    as_json: AsJson = False,
+    log_level: LogLevel = "info",
+    quiet: Quiet = False,
+    debug: Debug = False,
 ) -> None:
     """Write a corpus as it is heard through one or more conditions.
 
@@ -96,6 +108,7 @@ def mask(
       audiogram mask recordings/ masked --condition hfloss --workers 4
       audiogram mask recordings/ masked -c normal -c mine.toml --splits train,test
       audiogram mask recordings/ --max-samples 1000 --balance speaker --dry-run
+      audiogram mask recordings/ --dry-run --json > plan.json
       audiogram mask recordings/ --text-pattern '(?P<text>\\d)_(?P<speaker>[a-z]+)_(?P<take>\\d+)'
 
     Every condition gets a folder OUT_BASE_NAME of Parquet files that `datasets.load_dataset` reads. Stopped in any
@@ -141,13 +154,17 @@ def mask(
         "split": split,
     }
     if dry_run:
-        for line in plan_mask(source, out_base, conditions, **options).lines():
-            typer.echo(line)
+        plan = plan_mask(source, out_base, conditions, **options)
+        if as_json:
+            print_json(plan)
+        else:
+            say(*plan.lines())
         return
     folders = mask_corpus(source, out_base, conditions, **options)
-    if not is_quiet():
-        for name, folder in folders.items():
-            typer.echo(f"{name}: {folder}")
+    if as_json:
+        print_json(folders)
+    else:
+        say(*(f"{name}: {folder}" for name, folder in folders.items()))
 
 
 def _pairs(texts: list[str]) -> dict[str, str] | None:
