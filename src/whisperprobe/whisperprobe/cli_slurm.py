@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from whisperprobe.slurm import Job
-    from whisperprobe.study_plan import Plan
+    from whisperprobe.study_graph import Plan
 
 __all__ = ["submit"]
 
@@ -105,7 +105,7 @@ def submit(
         factors=machine_factors(folder, *(rates or [])),
         shards=before,
     )
-    chosen = [job for job in jobs if only in (None, job.stage.kind, job.stage.name)]
+    chosen = [job for job in jobs if job.stage.chosen(only)]
     if not chosen:
         raise unknown_name("stage", only, dict.fromkeys([*(j.stage.kind for j in jobs), *(j.stage.name for j in jobs)]))
     _show(chosen, planned)

@@ -12,7 +12,7 @@ from audiogram.errors import InputError, unknown_name
 from whisperprobe.slurm_estimates import Factors, StudyClips
 from whisperprobe.slurm_settings import ClusterSettings
 from whisperprobe.study_costs import Cost, Machine, expected_cost
-from whisperprobe.study_plan import Plan, StagePlan
+from whisperprobe.study_graph import Plan, StagePlan
 from whisperprobe.study_progress import PARTED
 
 __all__ = ["Job", "plan_jobs"]
@@ -61,7 +61,7 @@ class Job:
     @property
     def recipe(self) -> str:
         """Name of the recipe's file."""
-        return f"{self.stage.kind}.sbatch"
+        return f"{self.stage.command}.sbatch"
 
     @property
     def tasks(self) -> int:
@@ -122,12 +122,13 @@ def plan_jobs(
     counted = StudyClips(planned)
     jobs = []
     for stage in planned.stages:
-        recipe = recipe_resources(settings.folder / f"{stage.kind}.sbatch")
-        asked = _asked(recipe, settings.resources(stage.kind), given.get(stage.kind, {}))
-        tasks = _number(stage.kind, "tasks", asked.pop("tasks", None))
-        at_once = _number(stage.kind, "at-once", asked.pop("at-once", None)) or _AT_ONCE
-        _number(stage.kind, "cpus-per-task", asked.get("cpus-per-task"))
-        _check_time(stage.kind, asked)
+        name = stage.command
+        recipe = recipe_resources(settings.folder / f"{name}.sbatch")
+        asked = _asked(recipe, settings.resources(name), given.get(name, {}))
+        tasks = _number(name, "tasks", asked.pop("tasks", None))
+        at_once = _number(name, "at-once", asked.pop("at-once", None)) or _AT_ONCE
+        _number(name, "cpus-per-task", asked.get("cpus-per-task"))
+        _check_time(name, asked)
         machine = _machine(asked)
         clips = counted.of(stage)
         cost = expected_cost(stage, clips, machine, counted.shape(stage))
@@ -200,7 +201,7 @@ def _seconds(limit: str) -> int | None:
 
 
 def _by_recipe(resources: Mapping[str, str], planned: Plan) -> dict[str, dict[str, str]]:
-    kinds = list(dict.fromkeys(stage.kind for stage in planned.stages))
+    known = list(dict.fromkeys(stage.command for stage in planned.stages))
     found: dict[str, dict[str, str]] = {}
     for name, value in resources.items():
         recipe, dot, option = name.partition(".")
@@ -208,8 +209,8 @@ def _by_recipe(resources: Mapping[str, str], planned: Plan) -> dict[str, dict[st
             raise InputError(
                 f"--resource {name}={value} is not of the form RECIPE.OPTION=VALUE, e.g. probe.gres=gpu:1."
             )
-        if recipe not in kinds:
-            raise unknown_name("recipe of this study:", recipe, kinds)
+        if recipe not in known:
+            raise unknown_name("recipe of this study:", recipe, known)
         found.setdefault(recipe, {})[option] = value
     return found
 
@@ -218,7 +219,7 @@ def _shards(stage: StagePlan, tasks: int | None, parts: int, machine: Machine, c
     """How many tasks share the parts: as asked, or so that each is worth its start and has parts for its cores."""
     if tasks is not None:
         return max(1, min(tasks, parts, _MOST_TASKS))
-    at_a_time = machine.cores if stage.kind == "mask" else 1
+    at_a_time = machine.cores if stage.kind in ("mask", "ldl-evaluate") else 1
     return max(1, min(math.ceil(cost.seconds / _TASK_SECONDS), math.ceil(parts / at_a_time), _MOST_TASKS))
 
 

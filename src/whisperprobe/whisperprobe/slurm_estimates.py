@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from audiogram.corpus.layout import plan_parts
 from audiogram.errors import InputError
 from whisperprobe.study_costs import Clips, Shape, expected_cost, model_shape
-from whisperprobe.study_plan import Plan, StagePlan, plan
+from whisperprobe.study_graph import Plan, StagePlan
+from whisperprobe.study_plan import plan
 from whisperprobe.study_timings import Timing, read_timings
 
 if TYPE_CHECKING:
@@ -87,13 +88,15 @@ class StudyClips:
     def of(self, stage: StagePlan) -> Clips:
         """What a stage goes through."""
         if stage.kind == "compare":
-            return Clips(sum(self.of(s).count for s in self._planned.stages if s.kind == "probe"))
+            return Clips(sum(self.of(s).count for s in self._planned.stages if s.kind in ("probe", "ldl-evaluate")))
         if stage.kind == "report":
             return Clips(1)
         rows, seconds, characters = self._of(stage.options["corpus"])
         options = stage.options
+        train = min(rows.get("train", 0), options.get("max_samples", rows.get("train", 0)))
+        if stage.kind == "ldl-train":
+            return Clips(train * options.get("epochs", 1), 1, seconds, characters)
         if stage.kind == "finetune":
-            train = min(rows.get("train", 0), options.get("max_samples", rows.get("train", 0)))
             each_step = options.get("global_batch") or options.get("batch_size") or 32
             heard = options["max_steps"] * each_step if "max_steps" in options else options.get("epochs", 3) * train
             return Clips(int(heard), 1, seconds, characters)
@@ -120,14 +123,21 @@ class StudyClips:
         return self._opened[key]
 
     def shape(self, stage: StagePlan) -> Shape | None:
-        """Size of the model: of one that is yet to be trained, that of the model it starts from."""
+        """Size of the model: of one that is yet to be trained, that of the model it starts from.
+
+        Of a lexicon in Whisper's own semantic space, the size of that Whisper.
+        """
+        if stage.kind not in ("finetune", "probe", "ldl-train", "ldl-evaluate"):
+            return None
         options: Mapping[str, Any] = stage.options
+        if "semantics" in options:
+            if not options["semantics"].startswith("whisper:"):
+                return None
+            options = {"model": options["semantics"].removeprefix("whisper:")}
         seen = set()
         while options.get("model") in self._fits and options["model"] not in seen:
             seen.add(options["model"])
             options = self._fits[options["model"]].options
-        if stage.kind not in ("finetune", "probe"):
-            return None
         config = options.get("from_config")
         if config is not None and "vocabulary_size" in options:
             config = {**config, "vocabulary_size": options["vocabulary_size"]}

@@ -12,7 +12,7 @@ from audiogram.corpus.layout import Shard
 from whisperprobe.slurm import Job
 from whisperprobe.slurm_queue import Task, ended_badly
 from whisperprobe.slurm_submitting import Submitted, live_of, log_of, read_submitted
-from whisperprobe.study_plan import Plan, StagePlan
+from whisperprobe.study_graph import Plan, StagePlan
 from whisperprobe.study_progress import PARTED, StageProgress, progress_of, unfinished
 
 __all__ = ["StageStatus", "describe_jobs", "describe_status", "study_status"]
@@ -98,7 +98,7 @@ def describe_jobs(jobs: Sequence[Job], planned: Plan, free: int | None = None) -
                 job.stage.name,
                 array,
                 str(job.parts or ""),
-                str(job.clips) if job.stage.kind in (*PARTED, "finetune") else "",
+                str(job.clips) if job.stage.kind in (*PARTED, "finetune", "ldl-train") else "",
                 asks,
                 duration(job.task_seconds),
                 size(job.cost.bytes),

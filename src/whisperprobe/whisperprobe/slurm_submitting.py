@@ -14,7 +14,7 @@ from audiogram.errors import AudiogramError, InputError, WorkError
 from whisperprobe.slurm import Job
 from whisperprobe.slurm_queue import Task, cancel, live_tasks, submit_recipe
 from whisperprobe.slurm_settings import ClusterSettings
-from whisperprobe.study_plan import Plan
+from whisperprobe.study_graph import Plan
 from whisperprobe.study_progress import progress_of, unfinished
 
 __all__ = ["FOLDER", "Submitted", "live_of", "log_of", "read_submitted", "render_flags", "submit_jobs", "tasks_left"]

@@ -1,4 +1,4 @@
-"""A whole study from one TOML file, in one process: mask, fine-tune, probe, compare, report; resumable."""
+"""A whole study from one TOML file, in one process: mask, fine-tune, probe, learn, compare, report; resumable."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from audiogram.console import check_stop, stop_on_signals
 from audiogram.corpus.layout import Shard
 from audiogram.errors import InputError, WorkError, unknown_name
 from whisperprobe.study_file import Study, read_study
-from whisperprobe.study_plan import Plan, StagePlan, plan
+from whisperprobe.study_graph import Plan, StagePlan
+from whisperprobe.study_plan import plan
 from whisperprobe.study_progress import PARTED, unfinished
 from whisperprobe.study_record import RECORD, claim, read_record
 from whisperprobe.study_timings import timed
@@ -65,13 +66,13 @@ def run_study(
     out : path, optional
         Folder of all results; default ``NAME-results`` in the current folder.
     only : str, optional
-        A kind of stages ("mask", "finetune", "probe", "compare", "report") or the name of one stage of the plan;
-        default all. What they need must have been made. Several processes may each run stages of their own.
+        A kind of stages ("mask", "finetune", "probe", "ldl", "compare", "report") or the name of one stage of the
+        plan; default all. What they need must have been made. Several processes may each run stages of their own.
     shard : str or (int, int), optional
         ``"I/N"``: of the stages that work in parts, only the parts whose number is I modulo N, from 0; one task of a
         queue's array each. Needs `only`.
     workers : int, optional
-        Processes that filter, instead of the study's.
+        Processes that filter and make cues, instead of the study's.
 
     Returns
     -------
@@ -165,7 +166,7 @@ def report_again(folder: str | Path, *, title: str | None = None) -> Path:
 
 
 def _chosen(planned: Plan, only: str | None) -> list[StagePlan]:
-    stages = [s for s in planned.stages if only in (None, s.kind, s.name)]
+    stages = [s for s in planned.stages if s.chosen(only)]
     if not stages:
         names = dict.fromkeys([*(s.kind for s in planned.stages), *(s.name for s in planned.stages)])
         raise unknown_name("stage", only, names)

@@ -13,17 +13,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from whisperprobe.study_plan import StagePlan
+from whisperprobe.study_graph import StagePlan
 
 __all__ = ["Cost", "Machine", "Shape", "expected_cost", "model_shape"]
 
-START = {"mask": 4.0, "finetune": 9.0, "probe": 9.0, "compare": 3.0, "report": 5.0}  # s: imports, the model
+START = {  # s: imports, the model
+    "mask": 4.0, "finetune": 9.0, "probe": 9.0, "ldl-train": 5.0, "ldl-evaluate": 5.0, "compare": 3.0, "report": 5.0,
+}  # fmt: skip
 MASK = 0.001, 0.00054  # s of one core per clip and condition, and per s of sound (corpus.py: 11.1 ms for 3 of 5 s)
 HANDLING = {"finetune": 0.003, "probe": 0.015}  # s per clip beside the model: sound in, tables out (probe.py)
 CPU = 8e10  # operations/s of a core (probe.py: encoder of whisper-tiny, 0.39 s for 3.7e10)
 GPU = 3e14  # operations/s of an H100: 30 % of its peak in bfloat16, an assumption
 SOUND = {"flac24": 30_000, "flac16": 18_000, "wav": 32_000, "wav32f": 64_000}  # bytes per s at 16 kHz (spoken words)
 PROBE = 30_000, 700  # bytes of a part's tables, and of a clip's rows, beside vectors (the demo's runs)
+CUES = {"cfbsf": (0.001, 0.004), "log-mel": (0.001, 0.002)}  # s of one core per word, and per s of it
+CHUNKS = 5  # of C-FBSF cues per second
+DIMENSIONS = 300  # of fastText's vectors
+UNDERSTOOD = 40_000, 700  # bytes of a part's tables of what a lexicon understood, and of a word's rows
 POSITIONS = 50  # encoder positions per second
 
 
@@ -122,6 +128,26 @@ def model_shape(model: str | None, config: Mapping[str, Any] | None = None) -> S
     return Shape(width, encoder, decoder, 4 * width, vocabulary)
 
 
+def _lexicon_cost(stage: StagePlan, clips: Clips, machine: Machine, dimensions: int) -> Cost:
+    """Of learning a lexicon, or of listening with one: cues of every word, then products with the weights."""
+    options, start, n = stage.options, START[stage.kind], clips.count
+    kind = stage.name.split(".")[1]
+    each, per_second = CUES[kind]
+    cues = 50_048 if kind == "log-mel" else 630 * math.ceil(CHUNKS * clips.seconds)
+    hearing = (each + per_second * clips.seconds) / machine.cores
+    speed = GPU * machine.gpus if machine.gpus else CPU * math.sqrt(machine.cores)
+    if stage.kind == "ldl-evaluate":
+        part, row = UNDERSTOOD
+        return Cost(n * (hearing + 2 * cues * dimensions / speed), start, clips.parts * part + n * row)
+    ways, epochs = 1 + options.get("production", True), options.get("epochs", 1)
+    learning = 4.0 * n * cues * dimensions * ways  # passes over the weights, and as many back
+    if options["rule"] in ("endstate", "fil"):
+        least = min(n, cues)
+        learning = 2.0 * least * n * cues + least**3 / 3
+    stored = 4 * (128 * 100 if kind == "log-mel" else 630 * CHUNKS) * clips.seconds
+    return Cost(n / epochs * hearing + learning / speed, start, 4.0 * ways * cues * dimensions + n / epochs * stored)
+
+
 def expected_cost(stage: StagePlan, clips: Clips, machine: Machine, shape: Shape | None = None) -> Cost:
     """Expect what a stage takes and writes, on the machine of the benchmarks.
 
@@ -149,6 +175,8 @@ def expected_cost(stage: StagePlan, clips: Clips, machine: Machine, shape: Shape
         return Cost(n * 0.0005, start, 5e4 + n * 130)
     if stage.kind == "report":
         return Cost(0.0, start, 6e6)
+    if stage.command == "ldl":
+        return _lexicon_cost(stage, clips, machine, shape.width if shape is not None else DIMENSIONS)
     shape = shape or model_shape(options.get("model"), options.get("from_config"))
     speed = GPU * machine.gpus if machine.gpus else CPU * math.sqrt(machine.cores)
     each, operations = HANDLING[stage.kind] / max(machine.gpus, 1), shape.operations(clips.tokens)

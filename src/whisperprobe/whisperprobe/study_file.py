@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from audiogram.errors import AudiogramError, InputError, unknown_name
-from whisperprobe.study_schema import check_table, describe, read_toml
+from audiogram.errors import InputError, unknown_name
+from whisperprobe.study_conditions import NAME, read_conditions
+from whisperprobe.study_listeners import read_ldl, read_training
+from whisperprobe.study_schema import check_table
 
 if TYPE_CHECKING:
     from audiogram.listening import Condition
 
-__all__ = ["Study", "draws_noise", "read_study", "repeated"]
-
-BUILT_IN = ("normal", "lfloss", "hfloss")
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
-_TAKEN = {
-    "base": "the label of the unadapted model",
-    "unmasked": "the label of what is heard unfiltered",
-    "use": "the key that lists the conditions",
-}
+__all__ = ["Study", "read_study"]
 
 
 @dataclass(frozen=True)
@@ -41,6 +36,8 @@ class Study:
         What the models are tuned on and hear, in the order of the file.
     finetune : dict or None
         Options of the fine-tuning; None where only the base model is probed.
+    ldl : dict or None
+        The discriminative lexicons beside Whisper; None where there are none.
     directory : Path
         Folder that the study's relative paths start from.
     file : str
@@ -53,6 +50,7 @@ class Study:
     conditions: tuple[Condition, ...]
     model: dict[str, Any]
     finetune: dict[str, Any] | None
+    ldl: dict[str, Any] | None
     probe: dict[str, Any]
     compare: dict[str, Any]
     report: dict[str, Any]
@@ -66,7 +64,7 @@ class Study:
             "use": [c.name for c in self.conditions],
             **{c.name: c.to_dict() for c in self.conditions},
         }
-        tables |= {"probe": self.probe, "compare": self.compare, "report": self.report}
+        tables |= {"ldl": self.ldl, "probe": self.probe, "compare": self.compare, "report": self.report}
         return {
             "name": self.name,
             "seeds": list(self.seeds),
@@ -97,23 +95,21 @@ class Study:
             if needed not in top:
                 what = "key" if needed == "name" else "table"
                 raise InputError(f"{file} lacks the {what} {needed!r}. Every study has a name, a corpus and a model.")
-        if not _NAME.fullmatch(top["name"]):
+        if not NAME.fullmatch(top["name"]):
             raise InputError(
                 f"{file}, name: {top['name']!r} names a folder too; use letters, digits, '-' and '_' only."
             )
         where = Path(directory).absolute()
-        finetune = check_table("finetune", top["finetune"], file) if "finetune" in top else None
-        if finetune is not None:
-            _check_length("finetune", finetune, file)
         probe = check_table("probe", top.get("probe", {}), file)
-        conditions = _conditions(top.get("conditions", {}), where, file)
+        conditions = read_conditions(top.get("conditions", {}), where, file)
         return cls(
             name=top["name"],
             seeds=tuple(top["seeds"]),
             corpus=_corpus(top["corpus"], file),
             conditions=conditions,
             model=_model(top["model"], conditions, file),
-            finetune=finetune,
+            finetune=read_training("finetune", top["finetune"], file) if "finetune" in top else None,
+            ldl=read_ldl(top["ldl"], conditions, file) if "ldl" in top else None,
             probe=_probe(probe, file),
             compare=_compare(top.get("compare", {}), file),
             report={"title": top["name"]} | check_table("report", top.get("report", {}), file),
@@ -139,17 +135,32 @@ def read_study(study: str | Path | Study, *, source: str | Path | None = None) -
     """
     if not isinstance(study, Study):
         path = Path(study)
-        study = Study.from_dict(read_toml(path), path.absolute().parent, path.name)
+        study = Study.from_dict(_read_toml(path), path.absolute().parent, path.name)
     if source is None:
         return study
     return replace(study, corpus=study.corpus | {"source": str(Path(source).absolute())})
 
 
-def _check_length(table: str, training: Mapping[str, Any], file: str) -> None:
-    given = [key for key in ("epochs", "max_steps") if key in training]
-    if len(given) != 1 and not (not given and "recipe" in training):  # a recipe has a length
-        problem = "neither epochs nor max_steps" if not given else "both epochs and max_steps"
-        raise InputError(f"table [{table}] of {file} gives {problem}; give one of them: how long the training lasts.")
+def _read_toml(path: str | Path) -> dict[str, Any]:
+    """Read a TOML file; what stands in the way is an `InputError` that names the file and the place."""
+    file = Path(path)
+    if file.is_dir():
+        raise InputError(f"{file} is a folder, not a study file. Name the TOML file in it.")
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8-sig"))
+    except FileNotFoundError:
+        near = sorted(p.name for p in file.parent.glob("*.toml"))[:5] if file.parent.is_dir() else []
+        hint = f" There: {', '.join(near)}." if near else ""
+        raise InputError(f"no study file at {file}. Check the path; it is a TOML file.{hint}") from None
+    except UnicodeDecodeError as error:
+        raise InputError(f"{file} is not UTF-8 text ({error.reason}). A study file is TOML, saved as UTF-8.") from None
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(
+            f"{file} is not valid TOML: {error}. A likely cause is a missing quote; "
+            "regular expressions go in 'single quotes'."
+        ) from None
+    except OSError as error:
+        raise InputError(f"cannot read {file}: {error.strerror}. Check its permissions.") from None
 
 
 def _corpus(values: object, file: str) -> dict[str, Any]:
@@ -195,8 +206,7 @@ def _model(values: object, conditions: tuple[Condition, ...], file: str) -> dict
             f"table [model] of {file} gives {problem}; give one: a model to start from, or the shape of one to train."
         )
     if "from_scratch" in model:
-        model["from_scratch"] = check_table("model.from_scratch", model["from_scratch"], file)
-        _check_length("model.from_scratch", model["from_scratch"], file)
+        model["from_scratch"] = read_training("model.from_scratch", model["from_scratch"], file)
         heard, known = model["from_scratch"].get("condition"), [*(c.name for c in conditions), "unmasked"]
         if heard is not None and heard not in known:
             raise unknown_name(f"condition in table [model.from_scratch] of {file}:", heard, known)
@@ -246,80 +256,3 @@ def _compare(values: object, file: str) -> dict[str, Any]:
             "Give both or neither."
         )
     return compare
-
-
-def _conditions(values: Mapping[str, Any], directory: Path, file: str) -> tuple[Condition, ...]:
-    import audiogram
-
-    built_in = audiogram.conditions()
-    defined = {name: definition for name, definition in values.items() if name != "use"}
-    for name, definition in defined.items():
-        if not isinstance(definition, Mapping):
-            raise InputError(
-                f"table [conditions] of {file}, key {name!r}: received {describe(definition)}, expected a table that "
-                f"defines a condition, [conditions.{name}]. The one other key is 'use', the list of conditions."
-            )
-        if name in _TAKEN or not _NAME.fullmatch(name):
-            why = _TAKEN.get(name, "not made of letters, digits, '-' and '_'")
-            raise InputError(f"{file}: a condition cannot be called {name!r}, which is {why}. Choose another name.")
-    use = values.get("use", [*BUILT_IN, *(n for n in defined if n not in BUILT_IN)])
-    if not isinstance(use, list) or not use or not all(isinstance(n, str) for n in use) or len(set(use)) < len(use):
-        raise InputError(
-            f"table [conditions] of {file}, key 'use': received {describe(use)}, expected a list of different names, "
-            f'e.g. ["normal", "hfloss"].'
-        )
-    made = {name: _condition(name, definition, directory, file) for name, definition in defined.items()}
-    for name, condition in made.items():
-        if name in built_in and condition != audiogram.condition(name):
-            raise InputError(f"{file}: [conditions.{name}] redefines a built-in condition. Choose another name for it.")
-    for name in use:
-        if name not in made and name not in built_in:
-            raise unknown_name(f"condition in [conditions] use of {file}:", name, [*built_in, *made])
-    return tuple(made[name] if name in made else audiogram.condition(name) for name in use)
-
-
-def _condition(name: str, definition: Mapping[str, Any], directory: Path, file: str) -> Condition:
-    from audiogram import Condition
-    from audiogram.standard_audiograms import parse_audiogram
-
-    keys = [f.name for f in fields(Condition)]
-    for key in definition:
-        if key not in keys:
-            raise unknown_name(f"key in table [conditions.{name}] of {file}:", key, [k for k in keys if k != "name"])
-    values = {"name": name, **definition}
-    if values["name"] != name:
-        raise InputError(f"{file}: [conditions.{name}] says name = {values['name']!r}. Leave that key out.")
-    if "audiogram" not in values:
-        raise InputError(f"{file}: [conditions.{name}] lacks the key 'audiogram': a preset, a file, or thresholds.")
-    for key in ("file", "corpus"):
-        if isinstance(values.get("noise"), Mapping) and isinstance(values["noise"].get(key), str):
-            masker = directory / values["noise"][key]
-            if not masker.exists():
-                raise InputError(
-                    f"[conditions.{name}] of {file}: no noise {key} {masker}. Paths start from the study file."
-                )
-            values["noise"] = {**values["noise"], key: str(masker)}
-    try:
-        if isinstance(values["audiogram"], str):
-            beside = directory / values["audiogram"]
-            values["audiogram"] = parse_audiogram(str(beside) if beside.is_file() else values["audiogram"]).to_dict()
-        return Condition.from_dict(values)
-    except AudiogramError as error:
-        raise type(error)(f"[conditions.{name}] of {file}: {error}") from error
-
-
-def draws_noise(condition: Condition) -> bool:
-    """Whether a condition draws random numbers: a masker, or a filter that adds noise; its masks depend on the seed."""
-    from audiogram.filters.registry import filter_flags
-
-    return condition.noise is not None or filter_flags(condition.filter, condition.options).adds_noise
-
-
-def repeated(condition: Condition, seed: int) -> Condition:
-    """Return the condition of one repetition of a study: its noise drawn with its own seed plus the study's."""
-    plain = condition.to_dict()
-    if condition.noise is not None:
-        condition = replace(condition, noise={**plain["noise"], "seed": plain["noise"].get("seed", 0) + seed})
-    if draws_noise(replace(condition, noise=None)) and isinstance(plain["options"].get("seed"), int):
-        condition = replace(condition, options={**plain["options"], "seed": plain["options"]["seed"] + seed})
-    return condition

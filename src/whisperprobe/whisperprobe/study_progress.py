@@ -11,13 +11,15 @@ from pathlib import Path
 from audiogram.corpus import stage_parts
 from audiogram.corpus.layout import Part, Shard
 from audiogram.errors import InputError, WorkError
-from whisperprobe.study_plan import StagePlan
+from whisperprobe.study_graph import StagePlan
 
 __all__ = ["PARTED", "StageProgress", "clips_done", "progress_of", "unfinished"]
 
-PARTED = frozenset({"mask", "probe"})  # kinds of stages that work in parts, which can be shared out
+PARTED = frozenset({"mask", "probe", "ldl-evaluate"})  # kinds of stages that work in parts, which can be shared out
 _BORNE = 0.05  # share of failures, where the study says nothing
-_LAST = {"finetune": "results.json", "compare": "comparison.json", "report": ""}  # what a stage writes last of all
+_LAST = {  # what a stage writes last of all
+    "finetune": "results.json", "ldl-train": "results.json", "compare": "comparison.json", "report": "",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -114,9 +116,12 @@ def _of_parts(stage: StagePlan) -> StageProgress:
 
 
 def _heard(stage: StagePlan) -> int:
+    folder = Path(stage.outputs[0])
+    if stage.kind == "ldl-train":
+        found = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+        return int(found["events"]) * int(stage.options.get("epochs", 1))
     if stage.kind != "finetune":
         return 1
-    folder = Path(stage.outputs[0])
     steps, _ = _steps(folder)
     return steps * int(json.loads((folder / "finetune.json").read_text(encoding="utf-8")).get("global_batch", 1))
 

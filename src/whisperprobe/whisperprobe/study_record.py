@@ -12,7 +12,8 @@ from typing import Any
 
 from audiogram.errors import AudiogramError, InputError, WorkError
 from whisperprobe.study_file import Study
-from whisperprobe.study_plan import Plan, plan
+from whisperprobe.study_graph import Plan
+from whisperprobe.study_plan import plan
 
 __all__ = ["RECORD", "claim", "read_record"]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from audiogram.errors import InputError, WorkError
-from whisperprobe.study_plan import StagePlan
+from whisperprobe.study_graph import StagePlan
 
 if TYPE_CHECKING:
     from audiogram.corpus.sources import Corpus
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger(__name__)
 
 __all__ = ["check_splits", "opened_corpus", "run_stage_plan", "write_comparison_report"]
+
+_IN_PROCESSES = ("mask", "ldl-train", "ldl-evaluate")  # stages that `workers` is about
+_LEARNING = ("finetune", "ldl-train")  # from the split "train"
 
 
 def run_stage_plan(
@@ -39,7 +42,7 @@ def run_stage_plan(
     shard : str or (int, int), optional
         ``"I/N"``: only that share of the parts, where the stage works in parts.
     workers : int, optional
-        Processes of a stage that filters, instead of the study's.
+        Processes of a stage that filters or makes cues, instead of the study's.
 
     Raises
     ------
@@ -52,12 +55,12 @@ def run_stage_plan(
     """
     try:
         options = stage.options | ({} if shard is None else {"shard": shard})
+        if workers is not None and stage.kind in _IN_PROCESSES:
+            options["workers"] = workers
         if stage.kind == "probe":
             _probe(options, {} if loaded is None else loaded)
-        elif stage.kind == "mask":
-            _mask(options | ({} if workers is None else {"workers": workers}))
         else:
-            _KINDS[stage.kind](stage.options)
+            _KINDS[stage.kind](options)
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS):
             raise
@@ -78,7 +81,7 @@ def check_splits(stages: Sequence[StagePlan]) -> None:
     masks = {out: stage for stage in stages if stage.kind == "mask" for out in stage.outputs}
     opened: dict[str, Corpus] = {}
     for stage in stages:
-        if stage.kind not in ("finetune", "probe"):
+        if stage.kind not in (*_LEARNING, "probe", "ldl-evaluate"):
             continue
         mask = masks.get(stage.options["corpus"]["source"])
         corpus = mask.options["corpus"] if mask else stage.options["corpus"]
@@ -87,7 +90,7 @@ def check_splits(stages: Sequence[StagePlan]) -> None:
         key = json.dumps(corpus)
         if key not in opened:
             opened[key] = opened_corpus(corpus)
-        for split in ["train"] if stage.kind == "finetune" else stage.options.get("splits") or []:
+        for split in ["train"] if stage.kind in _LEARNING else stage.options.get("splits") or []:
             if mask is not None and split not in mask.options.get("splits", [split]):
                 raise InputError(f"[corpus] splits leaves out {split!r}, which stage {stage.name} needs. Add it.")
             _check_split(opened[key], split)
@@ -150,6 +153,24 @@ def _probe(options: dict[str, Any], loaded: dict[str, Probe]) -> None:
     probe_corpus(corpus, out, **given)
 
 
+def _ldl_train(options: dict[str, Any]) -> None:
+    from whisperprobe.ldl.fit import train_corpus
+
+    given = dict(options)
+    train_corpus(opened_corpus(given.pop("corpus")), given.pop("out"), **given)
+
+
+def _ldl_evaluate(options: dict[str, Any]) -> None:
+    from audiogram import Condition
+    from whisperprobe.ldl.evaluate import evaluate_corpus
+
+    given = dict(options)
+    corpus, condition = opened_corpus(given.pop("corpus")), given.pop("condition")
+    given["splits"] = tuple(given["splits"]) if "splits" in given else None
+    given["condition"] = Condition.from_dict(condition) if condition else None
+    evaluate_corpus(corpus, given.pop("out"), **given)
+
+
 def _compare(options: dict[str, Any]) -> None:
     from whisperprobe.comparison.conditions import ProbeRun, compare
 
@@ -201,7 +222,10 @@ def _versions() -> dict[str, str]:
 
 
 _KINDS: dict[str, Callable[[dict[str, Any]], None]] = {
+    "mask": _mask,
     "finetune": _finetune,
+    "ldl-train": _ldl_train,
+    "ldl-evaluate": _ldl_evaluate,
     "compare": _compare,
     "report": _report,
 }

@@ -15,7 +15,7 @@ from audiogram.corpus.layout import Part, Shard
 from audiogram.errors import InputError
 from whisperprobe.ranks import under_torchrun
 from whisperprobe.study_costs import Machine
-from whisperprobe.study_plan import Plan, StagePlan
+from whisperprobe.study_graph import Plan, StagePlan
 from whisperprobe.study_progress import PARTED, clips_done
 
 __all__ = ["Timing", "read_timings", "timed"]
@@ -70,10 +70,12 @@ def timed(
     share = Shard.parse(shard)
     parts = _parts(stage, share)
     cores, gpus = 1, 0
-    if stage.kind == "mask":
+    if stage.kind in ("mask", "ldl-evaluate"):
         cores = min(workers or stage.options.get("workers", 1), len(parts))
-    elif stage.kind in ("finetune", "probe"):
+    elif stage.kind in ("finetune", "probe", "ldl-train"):
         cores, gpus = _threads_and_gpus()
+        if stage.options.get("device") == "cpu":
+            gpus = 0
     timing = Timing(stage.name, stage.kind, done, max(1, len(parts)), seconds, _size(stage, parts), cores, gpus)
     file = Path(planned.out) / _FOLDER / f"{stage.name}{f'-{share.index}-of-{share.of}' if shard else ''}.json"
     file.parent.mkdir(exist_ok=True)

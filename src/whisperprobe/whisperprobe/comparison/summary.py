@@ -209,7 +209,7 @@ def _transfer(comparison: Comparison, order: Sequence[str]) -> list[str]:
         parts = []
         for condition in (c for c in order if c != model and (model, c) in comparison.cells):
             part = f"{_percent(accuracy.estimates[comparison.cells.index((model, condition))])} under {condition}"
-            if (BASE, condition) in comparison.cells:
+            if (BASE, condition) in comparison.cells and comparison.listener(model) == comparison.listener(BASE):
                 before = accuracy.estimates[comparison.cells.index((BASE, condition))]
                 part += f" (unadapted: {_percent(before)})"
             parts.append(part)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -53,8 +54,9 @@ def check_options(given: Mapping[str, Any]) -> None:
     Parameters
     ----------
     given : mapping
-        What the caller said; None where nothing was said.
+        What the caller said; None, or no such key, where nothing was said.
     """
+    given = defaultdict(lambda: None, given)
     for name, (kind, fits, wanted) in _RANGES.items():
         value = given[name]
         if value is None:
