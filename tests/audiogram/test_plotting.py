@@ -1,6 +1,8 @@
 """Figures: what the artists hold, not pixels."""
 
+import sys
 from itertools import pairwise
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -21,6 +23,14 @@ RIGHT = Audiogram(
     bone=Audiogram([500, 2000, 4000], [10, 55, 70], masked=[2000], no_response=[4000]),
 )
 LEFT = Audiogram([500, 1000, 2000, 4000], [10, 15, 45, 60], ear="left", masked=[4000], bone=Audiogram([1000], [10]))
+
+
+@pytest.fixture(autouse=True)
+def no_figures_left():
+    """Close what pyplot, where a test imported it, keeps."""
+    yield
+    if pyplot := sys.modules.get("matplotlib.pyplot"):
+        pyplot.close("all")
 
 
 def points(ax):
@@ -107,13 +117,38 @@ def test_several_ears_have_names():
     assert list(points(plot_audiogram(two))) == ["before right, air", "after right, air"]
 
 
-def test_it_draws_where_it_is_told_and_leaves_pyplot_alone():
-    import sys
-
+def test_it_draws_where_it_is_told():
     ax = Figure().add_subplot()
     assert plot_audiogram(LEFT, ax) is ax
-    pyplot = sys.modules.get("matplotlib.pyplot")
-    assert pyplot is None or not pyplot.get_fignums()
+
+
+def test_a_figure_of_its_own_is_one_of_pyplots_where_pyplot_is_used():
+    import matplotlib.pyplot as plt
+
+    x, hear = np.random.default_rng(0).normal(size=4000), get_filter("attenuation")(LEFT, sample_rate=16_000)
+    for ax in (plot_audiogram(LEFT), plot_gain(hear), plot_spectrograms(x, x, 16_000)[0]):
+        assert plt.fignum_exists(ax.figure.number)
+        plt.close(ax.figure)
+
+
+@pytest.mark.parametrize(("shell", "shown"), [(SimpleNamespace(kernel=1), True), (SimpleNamespace(), False)])
+def test_a_figure_of_its_own_is_shown_in_a_notebook_and_leaves_pyplot_alone_in_a_script(monkeypatch, shell, shown):
+    import matplotlib.pyplot as plt
+
+    from audiogram import figures
+
+    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: shell))
+    assert figures._in_notebook() == shown
+    monkeypatch.delitem(sys.modules, "IPython")
+    assert not figures._in_notebook()
+    monkeypatch.setattr(figures, "_in_notebook", lambda: shown)
+    before = len(plt.get_fignums())
+    monkeypatch.delitem(sys.modules, "matplotlib.pyplot")
+    figure = figures.new_figure(3, 2)
+    assert tuple(figure.get_size_inches()) == (3, 2)
+    assert ("matplotlib.pyplot" in sys.modules) == shown
+    monkeypatch.undo()
+    assert len(plt.get_fignums()) == before + shown
 
 
 def test_grades_and_speech():

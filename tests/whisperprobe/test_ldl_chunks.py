@@ -127,7 +127,7 @@ def test_a_picture_shows_boundaries_envelope_and_bands() -> None:
     assert plot_chunks(pulses([0.3, 0.75], 1.1, 8_000), 8_000, ax=axes) is axes
     drawn = [line.get_xdata()[0] for line in axes.lines if len(set(line.get_xdata())) == 1]
     assert drawn == pytest.approx([0.3, 0.75], abs=1e-3)
-    assert axes.get_xlabel() == "time (s)"
+    assert axes.get_xlabel() == "Time (s)"
     plt.close(figure)
     own = plot_chunks(pulses([0.3], 0.6), 16_000, boundary="min")
     assert own.figure is not figure

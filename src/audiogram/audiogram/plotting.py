@@ -1,7 +1,7 @@
 """The clinical audiogram as a figure.
 
-matplotlib is imported when a figure is asked for, and its global state is never touched: every function takes the axes
-to draw in, or makes a figure of its own, and returns the axes; `ax.figure.savefig(...)` writes them.
+matplotlib is imported when a figure is asked for. Every function takes the axes to draw in, or makes a figure (which a
+notebook shows by itself), and returns the axes; `ax.figure.savefig(...)` writes them.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from audiogram.errors import InputError
+from audiogram.figures import new_figure
 from audiogram.intelligibility_tables import PROCEDURES
 from audiogram.interchange import ears_of
 from audiogram.listener import Listener
@@ -103,9 +104,7 @@ def plot_audiogram(
     if not chosen:
         raise InputError("there is no audiogram to draw.")
     if ax is None:
-        from matplotlib.figure import Figure
-
-        ax = Figure(figsize=(6.4, 6.2), layout="constrained").add_subplot()
+        ax = new_figure(6.4, 6.2).add_subplot()
     _chart(ax, chosen)
     if grades:
         _grades(ax)

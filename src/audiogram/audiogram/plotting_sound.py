@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from audiogram.errors import InputError
+from audiogram.figures import new_figure
 from audiogram.filters.protocol import check_sample_rate, check_sound, is_tensor
 from audiogram.filters.registry import filter_flags, get_filter
 from audiogram.listening import Condition
@@ -120,9 +121,7 @@ def plot_gain(
     top = min(16_000.0, 0.98 * rate / 2)
     hz = 125 * 2 ** np.arange(0, np.log2(top / 125), 1 / _STEPS_PER_OCTAVE)
     if ax is None:
-        from matplotlib.figure import Figure
-
-        ax = Figure(figsize=(6.4, 4.0), layout="constrained").add_subplot()
+        ax = new_figure(6.4, 4.0).add_subplot()
     name = filter.name if isinstance(filter, Condition) else ""
     if made.linear:
         hz = 125 * 2 ** np.arange(0, np.log2(top / 125), 1 / 48)
@@ -178,10 +177,7 @@ def plot_spectrograms(
     if top == -np.inf:
         raise InputError("both sounds are silent; a spectrogram of silence shows nothing.")
     if axes is None:
-        from matplotlib.figure import Figure
-
-        figure = Figure(figsize=(9.0, 3.4), layout="constrained")
-        axes = list(figure.subplots(1, 2, sharex=True, sharey=True))
+        axes = list(new_figure(9.0, 3.4).subplots(1, 2, sharex=True, sharey=True))
     first, second = axes
     for ax, (seconds, hz, level), title in zip((first, second), levels, ("Before", "After"), strict=True):
         # silence has no level in dB: it is drawn as the darkest there is
