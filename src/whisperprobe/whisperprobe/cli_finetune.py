@@ -170,8 +170,9 @@ def finetune_model(
             _HEARD,
             "--augment",
             metavar="NAME",
-            help="masks (SpecAugment) or voices (speed, noise, ... too).",
-            names=("masks", "voices"),
+            help="masks (a light SpecAugment), voices (speed, noise, ... too), or specaugment-lb, -ld, -sm, -ss as "
+            "published.",
+            names=("masks", "voices", "specaugment-lb", "specaugment-ld", "specaugment-sm", "specaugment-ss"),
         ),
     ] = None,
     padding: Annotated[
