@@ -83,7 +83,7 @@ def measured(words: Sequence[np.ndarray]) -> list[str]:
     clips = [torch.from_numpy(word) for word in words]
     taken, _ = best(lambda: units_of_all(clips, None), 3)
     rows.append(["log-mel cues, cpu, batch", *_rates(taken, words, seconds), "-", "-"])
-    return results.table(["", "words/s", "s of sound per s", "ratio", "largest deviation"], rows)
+    return results.table(["what", "words/s", "s of sound per s", "ratio", "largest deviation"], rows)
 
 
 def _rates(taken: float, words: Sequence[np.ndarray], seconds: float) -> list[str]:

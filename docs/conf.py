@@ -68,8 +68,9 @@ html_theme_options = {
     "navigation_with_keys": False,
     "show_toc_level": 2,
     "header_links_before_dropdown": 6,
-    "secondary_sidebar_items": ["page-toc"],
+    "secondary_sidebar_items": {"**": ["page-toc"], "generated/notebooks/*": [], "gallery": []},  # room for pictures
 }
+html_context = {"default_mode": "auto"}
 html_show_sourcelink = False
 html_static_path = ["_static"]
 html_css_files = ["style.css"]
@@ -92,10 +93,15 @@ def name_what_lies_outside(app: Sphinx, page: str, source: list[str]) -> None:
 
 
 def joined_streams(outputs: list[Any]) -> list[Any]:
-    """One output for all that a cell printed: myst-nb 1.4 breaks the line wherever a program's pipe was read."""
+    """One output for all that a cell printed: myst-nb 1.4 breaks the line wherever a program's pipe was read.
+
+    And the corner of a table from pandas, where no heading stands, is no heading.
+    """
     kept: list[Any] = []
     streams: dict[str, Any] = {}
     for output in outputs:
+        if "text/html" in (data := output.get("data", {})):
+            data["text/html"] = "".join(data["text/html"]).replace("<th></th>", "<td></td>")
         if output["output_type"] == "stream" and output["name"] in streams:
             streams[output["name"]]["text"] += output["text"]
             continue

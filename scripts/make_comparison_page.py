@@ -104,7 +104,7 @@ def page(ours: Report, pypi: Report, clarity: Report) -> str:
     ]
     parts += [f"- {HEADER[i]}: {better(reports[i], ours)}\n" for i in (1, 2)]
     for topic, rows in TOPICS.items():
-        parts.append(f"\n## {topic}\n\n| | {' | '.join(HEADER)} |\n| --- | --- | --- | --- |\n")
+        parts.append(f"\n## {topic}\n\n| question | {' | '.join(HEADER)} |\n| --- | --- | --- | --- |\n")
         parts += [
             f"| {row.question} | {' | '.join(one.findings[row.id].cell() for one in reports)} |\n" for row in rows
         ]
