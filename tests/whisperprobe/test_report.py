@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import io
 import itertools
 import json
@@ -11,6 +12,7 @@ from collections.abc import Callable, Mapping
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import numpy as np
 import pandas as pd
@@ -24,9 +26,8 @@ from whisperprobe.report import matrix_figure, write_report
 from whisperprobe.report.examples import spectrogram_db
 from whisperprobe.report.figures import audiogram_chart, distribution_chart, matrix_chart
 from whisperprobe.report.methods import describe_condition, limits
-from whisperprobe.report.page import _emphasise
 from whisperprobe.report.palette import cell_ink
-from whisperprobe.report.tables import word_columns
+from whisperprobe.report.rendering import emphasise
 
 ORDER = ["normal", "lfloss", "hfloss"]
 VOID = {"meta", "link", "img", "br", "hr", "input", "source", "col"}
@@ -64,9 +65,35 @@ class Page(HTMLParser):
     def text_of(self, tag: str) -> list[str]:
         return [self.texts.get(i, "") for i, (name, _) in enumerate(self.elements) if name == tag]
 
+    def text_in(self, element_id: str) -> str:
+        return self.texts.get(next(i for i, (_, a) in enumerate(self.elements) if a.get("id") == element_id), "")
+
     def json_of(self, element_id: str) -> Any:
-        index = next(i for i, (_, a) in enumerate(self.elements) if a.get("id") == element_id)
-        return json.loads(self.texts[index])
+        return json.loads(self.text_in(element_id))
+
+    def rows_of(self, element_id: str) -> list[dict[str, Any]]:
+        return unpacked(self.text_in(element_id))
+
+
+def unpacked(text: str) -> list[dict[str, Any]]:
+    """Rows of packed columns, read as the format is described, value by value."""
+    data = gzip.decompress(base64.b64decode(text))
+    line, _, body = data.partition(b"\n")
+    header = json.loads(line)
+    rows: list[dict[str, Any]] = [{} for _ in range(header["rows"])]
+    for column in header["columns"]:
+        size = int(column["type"][1])
+        for i, row in enumerate(rows):
+            number = int.from_bytes(body[i * size : (i + 1) * size], "little")
+            if number == 256**size - 1:
+                row[column["key"]] = None
+            elif "dictionary" in column:
+                row[column["key"]] = header["dictionaries"][column["dictionary"]][number]
+            else:
+                row[column["key"]] = (column["least"] + number) / 10 ** column["decimals"]
+        body = body[-(-len(rows) * size // 4) * 4 :]
+    assert not body
+    return rows
 
 
 def sound_of(word: str, voice: int, scale: float) -> np.ndarray:
@@ -206,12 +233,11 @@ def test_matrix_is_also_there_in_numbers(page: Page, comparison: Comparison) -> 
 
 
 def test_word_table_holds_every_word_and_cell(page: Page, comparison: Comparison) -> None:
-    table = page.json_of("word-data")
-    keys = [c["key"] for c in table["columns"]]
-    assert len(table["rows"]) == comparison.clips["word"].nunique()
+    spec, rows = page.json_of("word-table-columns"), page.rows_of("word-data")
+    assert len(rows) == comparison.clips["word"].nunique()
     words = comparison.words().set_index(["model", "condition", "word"])
-    for row in table["rows"]:
-        found = dict(zip(keys, row, strict=True))
+    for found in rows:
+        assert {c["key"] for c in spec["columns"]} <= set(found)
         expected = words.loc[("base", "hfloss", found["word"])]
         assert found["accuracy_unadapted_hfloss"] == pytest.approx(100 * expected["accuracy"], abs=0.06)
         assert found["surprisal_unadapted_hfloss"] == pytest.approx(expected["surprisal"], abs=0.006)
@@ -219,7 +245,8 @@ def test_word_table_holds_every_word_and_cell(page: Page, comparison: Comparison
         assert found["accuracy_tuned_lfloss"] == pytest.approx(
             100 * words.loc[("lfloss", "lfloss", found["word"]), "accuracy"], abs=0.06
         )
-    assert sum(width for _, width in table["groups"]) == len(keys)
+        assert found["low_hfloss"] < found["change_hfloss"] < found["high_hfloss"]
+    assert sum(width for _, width in spec["groups"]) == len(spec["columns"])
 
 
 def test_limits_and_provenance_are_said(page: Page) -> None:
@@ -248,7 +275,7 @@ def test_audiogram_without_the_frequencies_of_the_average_is_described() -> None
 
 
 def test_every_accuracy_of_a_sentence_is_in_bold() -> None:
-    text = _emphasise("The model tuned on a understood 4.4 % under b (unadapted: 3.1 %) and 8.8 % under c.")
+    text = emphasise("The model tuned on a understood 4.4 % under b (unadapted: 3.1 %) and 8.8 % under c.")
     assert re.findall(r"<strong>(.*?)</strong>", text) == ["4.4\u00a0%", "8.8\u00a0%"]
 
 
@@ -258,8 +285,9 @@ def test_figures_are_numbered_described_and_drawn_from_json(page: Page) -> None:
         "fig-matrix",
         "fig-audiograms",
         "fig-distributions",
-        "fig-words-3",
+        "fig-changes",
         "fig-words-4",
+        "fig-words-5",
         "fig-training",
     ]
     for plot in plots:
@@ -268,7 +296,7 @@ def test_figures_are_numbered_described_and_drawn_from_json(page: Page) -> None:
         assert "template" not in figure["layout"]
         assert len(plot["aria-label"] or "") > 20
     captions = [c.split(".")[0].strip() for c in page.text_of("figcaption")]
-    assert captions == [f"Figure {i}" for i in range(1, 7)]
+    assert captions == [*(f"Figure {i}" for i in range(1, 7)), "Tokens", "Figure 7"]
 
 
 # Readers of all kinds
@@ -285,12 +313,15 @@ def test_structure_can_be_read_without_eyes(page: Page) -> None:
     for _, attributes in page.elements:
         for name in ("aria-labelledby", "aria-describedby", "for"):
             assert attributes.get(name) is None or attributes[name] in ids
-        if (attributes.get("href") or "").startswith("#"):
-            assert str(attributes["href"])[1:] in ids
+        href = attributes.get("href") or ""
+        if href.startswith("#clip="):  # the page's script shows that recording
+            assert unquote(href.removeprefix("#clip=")) == attributes["data-clip"]
+        elif href.startswith("#"):
+            assert href[1:] in ids
     assert all((a.get("alt") or "").strip() for a in page.all("img"))
     assert all((a.get("aria-label") or "").strip() for a in page.all("audio"))
     assert all(a.get("scope") or a.get("colspan") for a in page.all("th"))
-    assert all(a.get("type") == "button" for a in page.all("button"))
+    assert all(a.get("type") in ("button", "submit") for a in page.all("button"))
 
 
 def test_dark_mode_and_print_have_their_rules(page: Page) -> None:
@@ -362,7 +393,7 @@ def test_text_of_a_corpus_cannot_become_markup(tmp_path: Path, write_probe_run: 
     assert all((a["src"] or "").startswith("data:") for a in page.all("img"))
     assert not page.all("b")
     assert page.text_of("h1") == [EVIL]
-    words = {row[0] for row in page.json_of("word-data")["rows"]}
+    words = {row["word"] for row in page.rows_of("word-data")}
     assert any("alert('text')" in w for w in words)  # the data itself is kept as it is
     # Plotly reads a small HTML of its own: labels arrive there escaped.
     assert "<b>lf" not in json.dumps(page.json_of("fig-matrix-data")["data"])
@@ -379,11 +410,9 @@ def test_missing_values_are_shown_as_missing(tmp_path: Path, write_probe_run: Ca
     runs = [ProbeRun(write_probe_run(tmp_path / c, frame), "base", c) for c in ("normal", "hfloss")]
     result = compare(runs, resamples=100)
     page = Page(write_report(result, tmp_path / "r.html", title="gaps", conditions=[], corpora={}))
-    table = word_columns(result, ["normal", "hfloss"])
-    rows = {row[0]: dict(zip([c["key"] for c in table["columns"]], row, strict=True)) for row in table["rows"]}
+    rows = {row["word"]: row for row in page.rows_of("word-data")}
     assert rows["sick"]["surprisal_unadapted_normal"] is None
     assert rows["moon"]["confusion_unadapted_normal"] == "(nothing)"
-    assert "NaN" not in json.dumps(page.json_of("word-data"))
     assert not page.all("audio")
 
 
@@ -423,7 +452,7 @@ def test_wrong_calls_are_refused(comparison: Comparison, corpora: Mapping[str, P
 def test_sound_beyond_the_budget_is_left_out(
     comparison: Comparison, corpora: Mapping[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("whisperprobe.report.examples.AUDIO_BUDGET", 60_000)
+    monkeypatch.setattr("whisperprobe.report.examples.SOUND_BUDGET", 120_000)
     out = write_report(
         comparison, tmp_path / "r.html", title="t", conditions=[], corpora=corpora, examples=12
     )  # fmt: skip

@@ -184,13 +184,16 @@ def _report(options: dict[str, Any]) -> None:
     from audiogram import Condition
     from whisperprobe.comparison.conditions import load_comparison
     from whisperprobe.report.page import write_report
+    from whisperprobe.report.sources import sources_of
 
+    comparison = load_comparison(options["comparison"])
+    corpora = {name: Path(path) for name, path in options["corpora"].items()}
     write_report(
-        load_comparison(options["comparison"]),
+        comparison,
         options["out"],
         title=options["title"],
         conditions=[Condition.from_dict(c) for c in options["conditions"]],
-        corpora={name: Path(path) for name, path in options["corpora"].items()},
+        corpora=corpora or sources_of(comparison),  # what another corpus's clips were heard through, on the fly
         training={name: Path(path) for name, path in options["training"].items()},
         provenance={"study": options["study"], "versions": _versions()},
         examples=options["examples"],
@@ -202,6 +205,7 @@ def write_comparison_report(folder: Path, title: str) -> Path:
     from whisperprobe.comparison.conditions import load_comparison
     from whisperprobe.comparison.severity import conditions_heard
     from whisperprobe.report.page import write_report
+    from whisperprobe.report.sources import sources_of
 
     comparison = load_comparison(folder)
     return write_report(
@@ -209,7 +213,7 @@ def write_comparison_report(folder: Path, title: str) -> Path:
         folder.parent / f"{folder.name}.html",
         title=title,
         conditions=conditions_heard(comparison.runs),
-        corpora={},
+        corpora=sources_of(comparison),
         provenance={"versions": _versions()},
     )
 

@@ -196,7 +196,7 @@ def _join(
     about = [
         {
             "listener": listener.name, "model": run.model, "condition": run.condition, "seed": run.seed,
-            "measures": list(listener.measures), "manifest": manifest,
+            "measures": list(listener.measures), "manifest": manifest, "folder": str(Path(run.path).absolute()),
         }
         for run, listener, _, manifest in loaded
     ]  # fmt: skip

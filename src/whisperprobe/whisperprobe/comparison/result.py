@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -85,7 +86,7 @@ class Comparison:
     models, conditions : tuple of str
         Row and column order of the cross-condition matrix.
     runs : tuple of dict
-        Label and manifest of every run.
+        Label, manifest and folder of every run.
     seed, resamples : int
         Of the bootstrap.
     left_out : tuple of str
@@ -283,7 +284,7 @@ class Comparison:
             "resamples": self.resamples,
             "left_out": self.left_out,
             "measures": self.measures,
-            "runs": self.runs,
+            "runs": [_moved(run, folder, relative=True) for run in self.runs],
         }
         if self.people is not None:
             self.people.write(folder / "people")
@@ -310,7 +311,8 @@ def read_comparison(folder: str | Path) -> Comparison:
             raise InputError(f"{folder} has format {about['format']}; this version reads {FORMAT}. Compare again.")
         names: Sequence[tuple[str, ...]] = [tuple(about[k]) for k in ("models", "conditions", "left_out")]
         return Comparison(
-            clips.astype({"seed": "Int64"}), names[0], names[1], tuple(about["runs"]),
+            clips.astype({"seed": "Int64"}), names[0], names[1],
+            tuple(_moved(run, folder, relative=False) for run in about["runs"]),
             about["seed"], about["resamples"], names[2],
             {listener: tuple(measures) for listener, measures in about["measures"].items()},
             read_people_comparison(folder / "people") if (folder / "people").is_dir() else None,
@@ -320,3 +322,15 @@ def read_comparison(folder: str | Path) -> Comparison:
         raise
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise WorkError(f"{folder} is damaged ({type(error).__name__}: {error}). Make the comparison again.") from error
+
+
+def _moved(run: Mapping[str, Any], comparison: Path, *, relative: bool) -> dict[str, Any]:
+    """A run whose folder is kept as seen from the comparison's, so that both may be moved together."""
+    if "folder" not in run:
+        return dict(run)
+    base, folder = os.path.abspath(comparison), str(run["folder"])
+    try:
+        folder = os.path.relpath(folder, base) if relative else os.path.normpath(os.path.join(base, folder))
+    except ValueError:  # another drive: no way leads there
+        folder = os.path.abspath(folder)
+    return {**run, "folder": Path(folder).as_posix() if relative else folder}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,10 +10,13 @@ from typing import TYPE_CHECKING, Any
 from whisperprobe.comparison.listeners import WHISPER
 from whisperprobe.comparison.result import BASE, Comparison
 from whisperprobe.comparison.summary import summarise
+from whisperprobe.comparison.word_changes import word_changes
 from whisperprobe.report import figures as draw
 from whisperprobe.report.people_section import figures_of_people
+from whisperprobe.report.word_figures import MOST_WORDS, draw_changes, draw_words
 
 if TYPE_CHECKING:
+    import pandas as pd
     import plotly.graph_objects as go
 
     from audiogram.listening import Condition
@@ -77,16 +80,7 @@ def captioned_figures(
     if WHISPER in set(comparison.clips["listener"]):  # other listeners have no probabilities of words
         alt = "Distributions of the spoken word's surprisal and rank, by condition, unadapted and tuned."
         add("distributions", draw.distribution_chart(comparison, order), _DISTRIBUTIONS, alt, 760)
-    for condition in order:
-        if condition == reference or not {(BASE, condition), (BASE, reference)} <= set(comparison.cells):
-            continue
-        caption = (
-            f"The words whose surprisal rose most from {reference} to {condition} for the unadapted model, and "
-            f"where fine-tuning on {condition} brought them; means over recordings."
-        )
-        alt = f"Words that suffered most under {condition}; the same numbers are in the table of words below."
-        chart = draw.words_chart(comparison, condition, reference, order)
-        add(f"words-{len(drawn)}", chart, caption, alt, 520)
+    _add_words(add, drawn, comparison, order, reference)
     for drawn_of_people in figures_of_people(comparison, order):
         add(*drawn_of_people)
     if training:
@@ -102,6 +96,49 @@ def captioned_figures(
             caption += " Circles: loss on the validation split."
         add("training", draw.training_chart(tables, order), caption, f"Training loss of {', '.join(ends)}.")
     return drawn
+
+
+def _add_words(
+    add: Callable[..., None],
+    drawn: Mapping[str, CaptionedFigure],
+    comparison: Comparison,
+    order: Sequence[str],
+    reference: str,
+) -> None:
+    """What the conditions changed of every word, and of those that suffered most."""
+    others = [c for c in order if c != reference and {(BASE, c), (BASE, reference)} <= set(comparison.cells)]
+    changes = {c: word_changes(comparison, "word_surprisal", (BASE, reference), (BASE, c)) for c in others}
+    changes = {c: table for c, table in changes.items() if len(table)}
+    if changes:
+        rose = [
+            f"under {c} it rose for {(t['change'] > 0).sum():,} of {len(t):,} words, "
+            f"by {t['change'].median():.1f} bits in the median"
+            for c, t in changes.items()
+        ]
+        alt = f"Change of every word's surprisal from {reference}: {'; '.join(rose)}."
+        add("changes", draw_changes(changes, reference, order), _changes_caption(changes, reference), alt, 640)
+    for condition in changes:
+        caption = (
+            f"The words whose surprisal rose most from {reference} to {condition} for the unadapted model. Left: where "
+            f"they were, where {condition} brought them, and where fine-tuning on it did; means over recordings. "
+            "Right: the change, each recording compared with itself, with its 95 % interval where a word has several."
+        )
+        worst = changes[condition].nlargest(5, "change")
+        named = ", ".join(f"{w} by {v:.1f} bits" for w, v in zip(worst["word"], worst["change"], strict=True))
+        alt = f"Words that suffered most under {condition}: {named}. The same numbers are in the table of words below."
+        chart = draw_words(comparison, changes[condition], condition, reference, order)
+        add(f"words-{len(drawn)}", chart, caption, alt, 640)
+
+
+def _changes_caption(changes: Mapping[str, pd.DataFrame], reference: str) -> str:
+    text = (
+        f"What each condition changed of every word for the unadapted model: surprisal minus that under {reference}, "
+        "words in order of it, each recording compared with itself."
+    )
+    if any(table["low"].notna().any() for table in changes.values()):
+        text += " Thin lines: 95 % intervals over a word's recordings, for each word by itself."
+    most = max(len(table) for table in changes.values())
+    return text + (f" Of {most:,} words, {MOST_WORDS} at equal distances are drawn." if most > MOST_WORDS else "")
 
 
 def script_safe(text: str) -> Any:

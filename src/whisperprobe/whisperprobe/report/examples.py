@@ -4,25 +4,24 @@ from __future__ import annotations
 
 import base64
 import io
+import itertools
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from audiogram.errors import InputError
 from whisperprobe.comparison.result import BASE, Comparison, model_name
-from whisperprobe.comparison.summary import worst_words
+from whisperprobe.report.choosing import fair_order, telling_clips, voices_of
+from whisperprobe.report.sources import HeardThrough, SoundReader, SoundSource
 
-if TYPE_CHECKING:
-    from audiogram.corpus.clips import Clip
+__all__ = ["Example", "Heard", "collect_recordings", "media_of", "spectrogram_db"]
 
-__all__ = ["Example", "Heard", "choose_clips", "collect_examples", "spectrogram_db"]
-
-AUDIO_BUDGET = 6_000_000  # bytes of sound in a page that stays under 15 MB with plotly's 5 MB
+SOUND_BUDGET = 5_000_000  # characters of sounds and pictures in a page that stays under 15 MB with plotly's 5 MB
+_BATCH = 16  # recordings read at a time
 _RANGE_DB = 70.0
 _ROWS, _COLUMNS = 128, 220  # pixels of a spectrogram
 
@@ -58,58 +57,81 @@ class Example:
     conditions: tuple[Rendered, ...]
 
 
-def choose_clips(comparison: Comparison, order: Sequence[str], reference: str, examples: int) -> list[str]:
-    """Clip ids to show, telling ones first: words that the unadapted model lost, condition by condition in turn.
+def collect_recordings(
+    comparison: Comparison, order: Sequence[str], reference: str, sources: Mapping[str, SoundSource], examples: int
+) -> tuple[list[Example], list[Example]]:
+    """Read recordings in every condition and render them, as many as the page's size allows.
 
-    Of each word the recording is taken in which most conditions changed the answer, the first id where several do.
-    Where too few words suffered, the others follow in alphabetical order.
-    """
-    clips = comparison.clips[comparison.clips["word"].notna()]
-    base = clips[clips["model"] == BASE]
-    base = base if len(base) else clips
-    right = pd.Series(pd.to_numeric(base["correct"], errors="coerce"), index=base.index)
-    shares = right.groupby([base["word"], base["clip_id"], base["condition"]]).mean().unstack("condition")
-    before = shares.get(reference, pd.Series(1.0, index=shares.index))
-    lost = shares.drop(columns=reference, errors="ignore").rsub(before, axis=0).sum(axis=1)
-    telling = lost.reset_index(name="lost").sort_values(["lost", "clip_id"], ascending=[False, True], kind="stable")
-    best = telling.drop_duplicates("word").set_index("word")["clip_id"]
-    queues = [
-        list(worst_words(comparison, c, reference)["word"])
-        for c in order
-        if c != reference and {(BASE, c), (BASE, reference)} <= set(comparison.cells)
-    ]
-    ranked = [word for layer in zip(*queues, strict=False) for word in layer] + sorted(best.index)
-    chosen = list(dict.fromkeys(word for word in ranked if word in best.index))
-    return [str(best[word]) for word in chosen[: max(examples, 0)]]
+    Parameters
+    ----------
+    comparison : Comparison
+        What was compared.
+    order : sequence of str
+        The conditions, in the order of the page.
+    reference : str
+        The condition that the others are measured against.
+    sources : mapping of str to path or HeardThrough
+        Where the sound of each condition lies.
+    examples : int
+        How many telling recordings the page shows without being asked.
 
-
-def collect_examples(
-    comparison: Comparison, order: Sequence[str], reference: str, corpora: Mapping[str, str | Path], examples: int
-) -> list[Example]:
-    """Read the chosen clips in every condition and render them, as many as the page's size allows.
+    Returns
+    -------
+    examples, others : list of Example
+        The telling ones, and those that can be looked up, all words and voices by turns.
 
     Raises
     ------
     InputError
         If a corpus does not exist, is not one, or holds none of the clips that were compared.
     """
-    shown = [c for c in order if c in corpora]
-    if not shown or examples <= 0:
-        return []
-    ids = choose_clips(comparison, order, reference, examples)
-    found = {condition: _read(corpora[condition], ids, condition) for condition in shown}
-    result: list[Example] = []
+    shown = [c for c in order if c in sources]
+    if not shown:
+        return [], []
+    readers = {condition: SoundReader(sources[condition]) for condition in shown}
+    clips = comparison.clips.drop_duplicates("clip_id")
+    for condition, reader in readers.items():
+        if not any(clip_id in reader for clip_id in clips["clip_id"]):
+            raise InputError(
+                f"the corpus {_place(sources[condition])} given for {condition!r} holds none of the compared clips, "
+                f"e.g. {clips['clip_id'].iloc[0]!r}. Give the corpus that the probes heard."
+            )
+    clips = clips[[all(clip_id in reader for reader in readers.values()) for clip_id in clips["clip_id"]]]
+    ids = [str(i) for i in clips["clip_id"]]
+    telling = telling_clips(comparison, order, reference, examples, ids)
+    voices = voices_of(comparison)
+    words = [w if isinstance(w, str) else None for w in clips["word"]]
+    queue = fair_order(words, ids, [voices[i] for i in ids], first=telling)
+    rendered: list[Example] = []
     spent = 0
-    for clip_id in ids:
-        if any(clip_id not in found[c] for c in shown):
-            continue
-        sounds = {c: found[c][clip_id].audio() for c in shown}
-        encoded = {c: _encode(*sounds[c]) for c in shown}
-        spent += sum(map(len, encoded.values())) * 4 // 3
-        if spent > AUDIO_BUDGET:
-            break
-        result.append(_render(comparison, clip_id, sounds, encoded))
-    return result
+    while batch := list(itertools.islice(queue, _BATCH)):
+        sounds = {c: readers[c].read(batch) for c in shown}
+        for clip_id in batch:
+            if any(clip_id not in sounds[c] for c in shown):
+                continue
+            one = _render(comparison, clip_id, {c: sounds[c][clip_id] for c in shown})
+            spent += sum(len(r.audio) + len(r.picture) for r in one.conditions)
+            if spent > SOUND_BUDGET:
+                queue = iter(())
+                break
+            rendered.append(one)
+    first = set(telling)
+    return [e for e in rendered if e.clip_id in first], [e for e in rendered if e.clip_id not in first]
+
+
+def media_of(recordings: Sequence[Example]) -> dict[str, Any]:
+    """Sounds and pictures as the page's script looks them up: by clip id, then by condition."""
+    return {
+        e.clip_id: {
+            "seconds": round(e.seconds, 3), "khz": e.top_khz,
+            "conditions": {r.condition: {"audio": r.audio, "picture": r.picture} for r in e.conditions},
+        }
+        for e in recordings
+    }  # fmt: skip
+
+
+def _place(source: SoundSource) -> str:
+    return str(source.corpus if isinstance(source, HeardThrough) else source)
 
 
 def spectrogram_db(x: np.ndarray[Any, Any], rate: int) -> np.ndarray[Any, np.dtype[np.float64]]:
@@ -138,23 +160,6 @@ def spectrogram_db(x: np.ndarray[Any, Any], rate: int) -> np.ndarray[Any, np.dty
     return np.asarray(10 * np.log10(power.T + 1e-20))
 
 
-def _read(source: str | Path, ids: Sequence[str], condition: str) -> dict[str, Clip]:
-    from audiogram import open_corpus
-
-    corpus = open_corpus(source)
-    wanted = set(ids)
-    found: dict[str, Clip] = {}
-    for split in corpus.splits:
-        at = [i for i, row in enumerate(corpus.rows(split)) if row["id"] in wanted and row["id"] not in found]
-        found.update((clip.id, clip) for clip in corpus.read(split, at))
-    if ids and not found:
-        raise InputError(
-            f"the corpus {source} given for {condition!r} holds none of the compared clips, e.g. {ids[0]!r}. "
-            "Give the corpus that the probes heard."
-        )
-    return found
-
-
 def _encode(x: np.ndarray[Any, Any], rate: int) -> bytes:
     """FLAC, 16 bit: every current browser plays it, and what one hears is what the model heard."""
     from audiogram import sound
@@ -163,16 +168,14 @@ def _encode(x: np.ndarray[Any, Any], rate: int) -> bytes:
     return sound.encode(x / peak if peak > 1 else x, rate, "flac16")
 
 
-def _render(
-    comparison: Comparison, clip_id: str, sounds: Mapping[str, tuple[Any, int]], encoded: Mapping[str, bytes]
-) -> Example:
+def _render(comparison: Comparison, clip_id: str, sounds: Mapping[str, tuple[Any, int]]) -> Example:
     levels = {c: spectrogram_db(x, rate) for c, (x, rate) in sounds.items()}
     loudest = max(float(v.max()) for v in levels.values())
     rows = comparison.clips[comparison.clips["clip_id"] == clip_id]
     rendered = tuple(
         Rendered(
             condition,
-            _uri("audio/flac", encoded[condition]),
+            _uri("audio/flac", _encode(*sounds[condition])),
             _uri("image/png", _picture(levels[condition], loudest)),
             tuple(_heard(rows[rows["condition"] == condition], comparison.models, condition)),
         )

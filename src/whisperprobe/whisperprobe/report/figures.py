@@ -15,15 +15,15 @@ from plotly.subplots import make_subplots
 
 from audiogram.errors import InputError
 from whisperprobe.comparison.result import BASE, Comparison, model_name
-from whisperprobe.comparison.summary import worst_words
 from whisperprobe.report.palette import DASHES, SCALE, SYMBOLS, cell_ink, condition_colours
 
 __all__ = [
-    "audiogram_chart", "distribution_chart", "matrix_chart", "plain", "read_training", "training_chart", "words_chart",
+    "LEGEND_ABOVE", "audiogram_chart", "distribution_chart", "matrix_chart", "plain", "read_training", "rgba",
+    "training_chart",
 ]  # fmt: skip
 
 _Cells = Mapping[tuple[str, str], Mapping[str, Any]]
-_LEGEND_ABOVE = {"orientation": "h", "y": 1.02, "yanchor": "bottom"}
+LEGEND_ABOVE = {"orientation": "h", "y": 1.02, "yanchor": "bottom"}
 _SAMPLE = 400  # quantiles that stand for a distribution, so that 27,000 words cost no more than 200
 
 
@@ -108,7 +108,7 @@ def distribution_chart(comparison: Comparison, order: Sequence[str]) -> go.Figur
                 x=[plain(condition)] * len(surprisal), y=surprisal, name=label, side=side, legendgroup=label,
                 scalegroup="all", scalemode="width", width=0.9, points=False, spanmode="hard", showlegend=False,
                 meanline={"visible": True}, line={"color": colour, "width": 1.5},
-                fillcolor=_rgba(colour, 0.55 if side == "negative" else 0.15), hoveron="violins",
+                fillcolor=rgba(colour, 0.55 if side == "negative" else 0.15), hoveron="violins",
                 hoverinfo="y+name", row=1, col=1,
             )  # fmt: skip
             ranks = _quantiles(comparison.values("word_mean_rank")[rows.to_numpy()])
@@ -123,44 +123,6 @@ def distribution_chart(comparison: Comparison, order: Sequence[str]) -> go.Figur
     figure.update_layout(
         height=460, violinmode="overlay", violingap=0, dragmode=False, margin={"l": 60, "r": 20, "t": 50, "b": 110},
         legend={"orientation": "h", "y": -0.24},
-    )  # fmt: skip
-    return figure
-
-
-def words_chart(
-    comparison: Comparison, condition: str, reference: str, order: Sequence[str], most: int = 15
-) -> go.Figure:
-    """The words that suffered most under a condition: surprisal unadapted, before and under it, and after tuning."""
-    figure = go.Figure()
-    table = worst_words(comparison, condition, reference)
-    table = table[table["rise"].notna()].sort_values("rise", ascending=False, kind="stable").head(most).iloc[::-1]
-    words = [plain(w) for w in table["word"]]
-    colours = condition_colours(order)
-    for word, low, high in zip(words, table["surprisal_reference"], table["surprisal"], strict=True):
-        figure.add_scatter(
-            x=[low, high], y=[word, word], mode="lines", line={"color": "#8a95a3", "width": 2}, showlegend=False,
-            hoverinfo="skip",
-        )  # fmt: skip
-    series = [
-        (f"unadapted, hearing {reference}", list(table["surprisal_reference"]), colours[reference], "circle"),
-        (f"unadapted, hearing {condition}", list(table["surprisal"]), colours[condition], "diamond"),
-    ]
-    if (condition, condition) in comparison.cells:
-        after = comparison.words()
-        after = after[(after["model"] == condition) & (after["condition"] == condition)]
-        tuned = list(after.set_index("word")["surprisal"].reindex(table["word"]))
-        series.append((f"tuned on {condition}, hearing {condition}", tuned, colours[condition], "diamond-open"))
-    for label, values, colour, symbol in series:
-        figure.add_scatter(
-            x=values, y=words, mode="markers", name=plain(label), cliponaxis=False,
-            marker={"color": colour, "size": 11, "symbol": symbol, "line": {"width": 2, "color": colour}},
-            hovertemplate="%{y}: %{x:.1f} bits<extra>" + plain(label) + "</extra>",
-        )  # fmt: skip
-    figure.update_xaxes(title="Surprisal of the spoken word (bits)", rangemode="tozero")
-    figure.update_yaxes(type="category", ticks="", ticklabelstandoff=8, showline=False, automargin=True)
-    figure.update_layout(
-        height=150 + 26 * len(words), margin={"l": 90, "r": 20, "t": 20, "b": 50}, dragmode=False,
-        legend=_LEGEND_ABOVE,
     )  # fmt: skip
     return figure
 
@@ -186,7 +148,7 @@ def training_chart(training: Mapping[str, pd.DataFrame], order: Sequence[str] = 
             )  # fmt: skip
     figure.update_xaxes(title="Step", rangemode="tozero")
     figure.update_yaxes(title="Loss (nats per token)", type="log", dtick="D2")
-    figure.update_layout(height=380, margin={"l": 70, "r": 20, "t": 20, "b": 60}, legend=_LEGEND_ABOVE)
+    figure.update_layout(height=380, margin={"l": 70, "r": 20, "t": 20, "b": 60}, legend=LEGEND_ABOVE)
     return figure
 
 
@@ -248,6 +210,6 @@ def plain(text: str) -> str:
     return str(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
-def _rgba(colour: str, alpha: float) -> str:
+def rgba(colour: str, alpha: float) -> str:
     red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
     return f"rgba({red},{green},{blue},{alpha})"

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import base64
 import importlib.metadata
 import json
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +15,7 @@ from whisperprobe.comparison.summary import reference_condition, summarise
 
 if TYPE_CHECKING:
     from audiogram.listening import Condition
+    from whisperprobe.report.sources import SoundSource
 
 __all__ = ["write_report"]
 
@@ -29,7 +28,7 @@ def write_report(
     *,
     title: str,
     conditions: Sequence[Condition],
-    corpora: Mapping[str, str | Path],
+    corpora: Mapping[str, SoundSource],
     training: Mapping[str, str | Path] | None = None,
     provenance: Mapping[str, Any] | None = None,
     examples: int = 6,
@@ -39,21 +38,23 @@ def write_report(
     Parameters
     ----------
     comparison : Comparison
-        Probe runs joined clip by clip.
+        Probe runs joined clip by clip. Tokens are read from the runs' folders, where these are still there.
     out_html : path
         The file to write, replaced whole.
     title : str
         Heading of the page.
     conditions : sequence of audiogram.Condition
         The conditions, in the order in which they are shown; those that were probed but are not listed follow.
-    corpora : mapping of str to path
-        Corpus that each condition's models heard, for the players and spectrograms; may be empty.
+    corpora : mapping of str to path or HeardThrough
+        What each condition's models heard, for the players and spectrograms: a corpus, or one and the condition that
+        it is heard through (`whisperprobe.report.sources`); may be empty.
     training : mapping of str to path, optional
-        Folders of fine-tuned models by label, for the training curves.
+        Folders of fine-tuned models by label, for the training curves and the methods.
     provenance : mapping, optional
         Anything JSON-able that says where the results come from: the resolved study, versions.
     examples : int, default 6
-        How many recordings to show, at least 0; fewer where the page would pass 15 MB.
+        How many telling recordings to show unasked, at least 0; fewer where the page would pass 15 MB. Others can be
+        looked up, as many as fit.
 
     Returns
     -------
@@ -78,94 +79,96 @@ def write_report(
     reference = reference_condition(order)
 
     from whisperprobe.report.captions import captioned_figures
-    from whisperprobe.report.examples import collect_examples
-    from whisperprobe.report.methods import describe_condition, limits, methods_text
+    from whisperprobe.report.citation import citations
+    from whisperprobe.report.methods import conditions_table, limits, methods_text, training_table
     from whisperprobe.report.palette import condition_colours
     from whisperprobe.report.people_section import (
-        change_rows,
-        listener_rows,
+        change_table,
+        listener_table,
         people_context,
         people_methods,
         sounds_context,
     )
-    from whisperprobe.report.tables import matrix_rows, word_columns
+    from whisperprobe.report.rendering import render
+    from whisperprobe.report.tables import matrix_table, versions_table, word_table_of
 
-    shown = collect_examples(comparison, order, reference, corpora, examples)
     figures = captioned_figures(comparison, order, reference, conditions, training or {})
-    table = word_columns(comparison, order)
-    listeners = listener_rows(comparison, order)
+    listeners = listener_table(comparison, order)
     given = dict(provenance or {})
     versions = {**_versions(), **{str(k): str(v) for k, v in dict(given.pop("versions", {})).items()}}
+    recordings = _recordings(comparison, order, reference, corpora, examples)
     sections = [
         ("found", "What was found", True),
         ("matrix-section", "Who understands what", True),
         ("conditions", "Conditions", bool(conditions)),
-        ("listen", "Listen", bool(shown)),
+        ("listen", "Listen", bool(recordings["examples"])),
         ("distributions", "Distributions", "distributions" in figures),
         ("words", "Words", True),
-        ("listeners", "Listeners", bool(listeners)),
+        ("clip", "One recording", True),
+        ("listeners", "Listeners", listeners is not None),
         ("people", "People", comparison.people is not None),
         ("sounds", "Sounds", comparison.sounds is not None),
         ("training", "Training", "training" in figures),
         ("methods", "Methods", True),
         ("provenance", "Provenance", True),
     ]
-    return replace_file(
-        Path(out_html),
-        _render(
-            title=title,
-            version=versions["whisperprobe"],
-            sections=[(anchor, name) for anchor, name, present in sections if present],
-            summary=summarise(comparison, order),
-            figures=figures,
-            word_figures=[name for name in figures if name.startswith("words-")],
-            matrix_rows=matrix_rows(comparison, order),
-            conditions=[describe_condition(c) for c in conditions],
-            limits=limits(conditions),
-            colours=condition_colours(order),
-            examples=shown,
-            table=table,
-            table_json=_script_json(table),
-            order=order,
-            listeners=listeners,
-            changes=change_rows(comparison, order),
-            people=people_context(comparison, order),
-            sounds=sounds_context(comparison, order),
-            sound_figures=[name for name in figures if name.startswith("sounds-")],
-            methods=[p for p in (*methods_text(comparison, versions), *people_methods(comparison)) if p],
-            versions=versions,
-            provenance=_provenance(comparison, given),
-        ),
+    page = render(
+        title=title,
+        version=versions["whisperprobe"],
+        sections=[(anchor, name) for anchor, name, present in sections if present],
+        summary=summarise(comparison, order),
+        figures=figures,
+        word_figures=[name for name in figures if name.startswith(("changes", "words-"))],
+        matrix=matrix_table(comparison, order),
+        changes=change_table(comparison, order),
+        conditions=conditions_table(conditions) if conditions else None,
+        limits=limits(conditions),
+        colours=condition_colours(order),
+        words=word_table_of(comparison, order, reference),
+        order=order,
+        listeners=listeners,
+        people=people_context(comparison, order),
+        sounds=sounds_context(comparison, order),
+        sound_figures=[name for name in figures if name.startswith("sounds-")],
+        training=training_table(training or {}),
+        methods=[p for p in (*methods_text(comparison, versions, training or {}), *people_methods(comparison)) if p],
+        citations=citations(versions["whisperprobe"]),
+        versions=versions_table(versions),
+        provenance=_provenance(comparison, given),
+        **recordings,
     )
+    return replace_file(Path(out_html), page)
 
 
-def _render(**context: Any) -> str:
-    import itables.options
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-    from markupsafe import Markup
-    from plotly.offline import get_plotlyjs
+def _recordings(
+    comparison: Comparison,
+    order: Sequence[str],
+    reference: str,
+    corpora: Mapping[str, SoundSource],
+    examples: int,
+) -> dict[str, Any]:
+    """The parts of the page about single recordings: players, numbers, tokens."""
+    from whisperprobe.report.choosing import fair_order, voices_of
+    from whisperprobe.report.examples import collect_recordings, media_of
+    from whisperprobe.report.recordings import recordings_of
+    from whisperprobe.report.tables import recording_table
+    from whisperprobe.report.tokens import collect_tokens
 
-    from whisperprobe.report.palette import THEMES
-
-    environment = Environment(
-        loader=PackageLoader("whisperprobe.report", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
+    telling, others = collect_recordings(comparison, order, reference, corpora, examples)
+    every = recordings_of(comparison, order)
+    voices = voices_of(comparison)
+    wanted = fair_order(
+        every.words, every.ids, [voices[i] for i in every.ids], first=[e.clip_id for e in (*telling, *others)]
     )
-    environment.filters["emphasise"] = _emphasise
-    folder = Path(__file__).parent / "templates"
-    bundle = Path(itables.options.dt_bundle)
-    return environment.get_template("page.html.j2").render(
-        **context,
-        themes=_script_json(THEMES),
-        css=Markup((folder / "page.css").read_text(encoding="utf-8")),
-        js=Markup((folder / "page.js").read_text(encoding="utf-8")),
-        plotly_js=Markup(get_plotlyjs()),
-        datatables_js=Markup(base64.b64encode(bundle.read_bytes()).decode("ascii")),
-        datatables_css=Markup(bundle.with_suffix(".css").read_text(encoding="utf-8")),
-    )
+    tokens = collect_tokens(comparison, list(wanted), {clip_id: i for i, clip_id in enumerate(every.ids)})
+    return {
+        "examples": telling,
+        "media": media_of(others),
+        "recordings": every,
+        "recording_columns": recording_table(comparison, every, order),
+        "tokens": tokens,
+        "sounds_embedded": len(telling) + len(others),
+    }
 
 
 def _provenance(comparison: Comparison, given: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -184,19 +187,3 @@ def _versions() -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:
             found[name] = "not installed as a distribution"
     return found
-
-
-def _emphasise(sentence: str) -> Any:
-    """The sentence with its accuracies in bold, where the eye looks for them, and no line break within a number."""
-    from markupsafe import Markup, escape
-
-    text = re.sub(r"(?<=\d) (?=%|bits\b)", "\u00a0", str(escape(sentence)))
-    share = r"\d+(?:\.\d+)?\u00a0%"
-    return Markup(re.sub(rf"(?<=understood ){share}|{share}(?= under )", r"<strong>\g<0></strong>", text))
-
-
-def _script_json(value: Any) -> Any:
-    """JSON for a script element, in which no text can end the element."""
-    from whisperprobe.report.captions import script_safe
-
-    return script_safe(json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False))

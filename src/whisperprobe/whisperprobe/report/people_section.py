@@ -11,11 +11,15 @@ from whisperprobe.comparison.listeners import WHISPER, describe_measure
 from whisperprobe.comparison.people_summary import people_sentences, sound_sentences
 from whisperprobe.comparison.result import Comparison, model_name
 from whisperprobe.report import people_figures as draw
+from whisperprobe.report.cells import Cell, SmallTable, number
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-__all__ = ["change_rows", "figures_of_people", "listener_rows", "people_context", "people_methods", "sounds_context"]
+__all__ = [
+    "change_table", "figures_of_people", "first_models", "listener_table", "people_context", "people_methods",
+    "sounds_context",
+]  # fmt: skip
 
 _Drawn = tuple[str, "go.Figure", str, str, int]
 _MEASURES_SHOWN = 4  # per model, beside accuracy
@@ -78,23 +82,26 @@ def people_context(comparison: Comparison, order: Sequence[str]) -> dict[str, An
         return None
     ordered = people.measures.sort_values(["listener", "delta_aic"], ascending=[False, False], kind="stable")
     rows = [
-        {
-            "listener": row["listener"],
-            "who": model_name(row["model"], order),
-            "condition": row["condition"],
-            "measure": describe_measure(row["measure"]),
-            "n": f"{row['n']:,}",
-            "pearson": _interval(row, "pearson", 2),
-            "spearman": _interval(row, "spearman", 2),
-            "partial": _interval(row, "partial_r", 2, "partial"),
-            "gain": _interval(row, "delta_aic", 1),
-            "likelihood": f"{row['delta_log_likelihood']:.1f}",
-            "p": _p(row["p"]),
-            "holm": _p(row["p_holm"]),
-        }
+        (
+            row["listener"], model_name(row["model"], order), row["condition"], describe_measure(row["measure"]),
+            number(f"{row['n']:,}", row["n"]), _interval(row, "pearson", 2), _interval(row, "spearman", 2),
+            _interval(row, "partial_r", 2, "partial"), _interval(row, "delta_aic", 1),
+            number(_minus(f"{row['delta_log_likelihood']:.1f}"), row["delta_log_likelihood"]),
+            _p(row["p"]), _p(row["p_holm"]),
+        )
         for row in ordered.to_dict("records")
-    ]
-    return {"sentences": people_sentences(comparison), "notes": list(people.notes), "rows": rows}
+    ]  # fmt: skip
+    table = SmallTable(
+        "people-table",
+        "Every measure that was tested. Partial r: the baseline taken out of both. ΔAIC: AIC of the baseline minus AIC "
+        "with the measure. p: of F; Holm: corrected for all rows.",
+        (
+            "Listener", "Model", "Hearing", "Measure", "Words", "Pearson's r", "Spearman's ρ", "Partial r", "ΔAIC",
+            "Δ\u00a0log-likelihood", "p", "Holm",
+        ),
+        tuple(rows),
+    )  # fmt: skip
+    return {"sentences": people_sentences(comparison), "notes": list(people.notes), "table": table}
 
 
 def sounds_context(comparison: Comparison, order: Sequence[str]) -> dict[str, Any] | None:
@@ -102,20 +109,28 @@ def sounds_context(comparison: Comparison, order: Sequence[str]) -> dict[str, An
     sounds = comparison.sounds
     if sounds is None:
         return None
+    shares = ("right", "left_out", "voicing", "place", "manner_wrong", "only_voicing", "only_place")
     rows = [
-        {
-            "who": model_name(row["model"], order),
-            "condition": row["condition"],
-            "manner": "all consonants" if row["manner"] == "all" else f"{row['manner']}s",
-            "n": f"{row['n']:,}",
-            **{
-                name: f"{100 * row[name]:.1f}"
-                for name in ("right", "left_out", "voicing", "place", "manner_wrong", "only_voicing", "only_place")
-            },
-        }
+        (
+            model_name(row["model"], order),
+            row["condition"],
+            "all consonants" if row["manner"] == "all" else f"{row['manner']}s",
+            number(f"{row['n']:,}", row["n"]),
+            *(number(f"{100 * row[name]:.1f}", 100 * row[name]) for name in shares),
+        )
         for row in sounds.classes.to_dict("records")
         if row["model"] in first_models(comparison)
     ]
+    table = SmallTable(
+        "sound-table",
+        "Consonants, in per cent of those spoken. A substitution counts in each of voicing, place and manner in which "
+        "it is wrong; “only”, in that alone.",
+        (
+            "Model", "Hearing", "Spoken", "n", "Right", "Left out", "Voicing", "Place", "Manner", "Only voicing",
+            "Only place",
+        ),
+        tuple(rows),
+    )  # fmt: skip
     coverage = sounds.coverage.sum(numeric_only=True)
     notes = [
         f"Pronunciations: {sounds.source}. {len(sounds.make_up):,} of {len(sounds.make_up) + len(sounds.unknown):,} "
@@ -123,56 +138,69 @@ def sounds_context(comparison: Comparison, order: Sequence[str]) -> dict[str, An
         f"out were {int(coverage['n_word_unknown']):,} to words without a pronunciation, "
         f"{int(coverage['n_answer_unknown']):,} without one themselves, and {int(coverage['n_empty']):,} empty ones."
     ]
-    return {"sentences": sound_sentences(comparison), "notes": notes, "rows": rows}
+    return {"sentences": sound_sentences(comparison), "notes": notes, "table": table}
 
 
-def listener_rows(comparison: Comparison, order: Sequence[str]) -> list[dict[str, Any]]:
-    """Every listener's own measures side by side, a value per condition; empty where Whisper alone listened."""
+def listener_table(comparison: Comparison, order: Sequence[str]) -> SmallTable | None:
+    """Every listener's own measures side by side, a value per condition; None where Whisper alone listened."""
     if set(comparison.clips["listener"]) == {WHISPER}:
-        return []
-    rows = []
+        return None
+    rows: list[tuple[str | Cell, ...]] = []
     for model in comparison.models:
         for measure in comparison.measures_of(model)[: 1 + _MEASURES_SHOWN]:
             cells = comparison.by_cell(measure)
-            rows.append(
-                {
-                    "listener": comparison.listener(model),
-                    "who": model_name(model, order),
-                    "measure": describe_measure(measure),
-                    "values": [_mean(cells.get((model, c)), 100 if measure == "correct" else 1) for c in order],
-                }
-            )
-    return rows
+            scale = 100 if measure == "correct" else 1
+            values = (_mean(cells.get((model, c)), scale) for c in order)
+            rows.append((comparison.listener(model), model_name(model, order), describe_measure(measure), *values))
+    return SmallTable(
+        "listener-table",
+        "Means of each listener's own measures, with 95\u00a0% intervals over words. Measures of different listeners "
+        "have different scales; what a condition does to each is comparable, their sizes are not.",
+        ("Listener", "Model", "Measure", *(f"hearing {name}" for name in order)),
+        tuple(rows),
+    )
 
 
-def change_rows(comparison: Comparison, order: Sequence[str]) -> list[dict[str, str]]:
-    """What each condition changed of each listener's measures, paired by word; empty where Whisper alone listened."""
-    if set(comparison.clips["listener"]) == {WHISPER}:
-        return []
+def change_table(comparison: Comparison, order: Sequence[str]) -> SmallTable | None:
+    """What each condition changed of each listener's measures, paired by word; None where nothing can be paired."""
     rows = []
     for row in condition_effects(comparison).to_dict("records"):
         if row["measure"] not in comparison.measures_of(row["model"])[: 1 + _MEASURES_SHOWN]:
             continue
         scale = 100 if row["measure"] == "correct" else 1
-        change, low, high = (_three_digits(scale * row[name]) for name in ("difference", "low", "high"))
+        change, low, high = (scale * row[name] for name in ("difference", "low", "high"))
+        if not math.isfinite(change):
+            continue
+        text = _three_digits(change)
+        if low < high:
+            text += f" ({_three_digits(low)} to {_three_digits(high)})"
         rows.append(
-            {
-                "listener": row["listener"],
-                "who": model_name(row["model"], order),
-                "measure": describe_measure(row["measure"]) + (" (percentage points)" if scale == 100 else ""),
-                "change": f"{row['reference']} to {row['condition']}",
-                "value": change + (f" ({low} to {high})" if row["low"] < row["high"] else ""),
-            }
-        )
-    return rows
+            (
+                row["listener"], model_name(row["model"], order),
+                describe_measure(row["measure"]) + (" (percentage points)" if scale == 100 else ""),
+                f"{row['reference']} to {row['condition']}", number(text, change, low, high),
+                number(f"{row['n_words']:,}", row["n_words"]),
+            )
+        )  # fmt: skip
+    if not rows:
+        return None
+    return SmallTable(
+        "change-table",
+        "Differences of means, paired by word, with 95\u00a0% bootstrap intervals over words and, where there are "
+        "several, training seeds.",
+        ("Listener", "Model", "Measure", "From, to", "Change", "Words"),
+        tuple(rows),
+    )
 
 
-def _mean(row: Mapping[str, Any] | None, scale: float) -> str:
+def _mean(row: Mapping[str, Any] | None, scale: float) -> Cell:
     if row is None or not math.isfinite(row["mean"]):
-        return "–"
-    mean, low, high = (_three_digits(scale * row[name]) for name in ("mean", "low", "high"))
-    unit = "\u00a0%" if scale == 100 else ""
-    return f"{mean}{unit}" + (f" ({low} to {high})" if row["low"] < row["high"] else "")
+        return number("–")
+    mean, low, high = (scale * row[name] for name in ("mean", "low", "high"))
+    text = _three_digits(mean) + ("\u00a0%" if scale == 100 else "")
+    if low < high:
+        text += f" ({_three_digits(low)} to {_three_digits(high)})"
+    return number(text, mean, low, high)
 
 
 def _three_digits(value: float) -> str:
@@ -222,10 +250,15 @@ def people_methods(comparison: Comparison) -> list[str]:
     return paragraphs
 
 
-def _interval(row: Mapping[Hashable, Any], name: str, digits: int, ends: str = "") -> str:
+def _interval(row: Mapping[Hashable, Any], name: str, digits: int, ends: str = "") -> Cell:
     low, high = (row[f"{ends or name}_{end}"] for end in ("low", "high"))
-    return f"{row[name]:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})".replace("-", "−")
+    text = f"{row[name]:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
+    return number(_minus(text), row[name], low, high)
 
 
-def _p(value: float) -> str:
-    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+def _p(value: float) -> Cell:
+    return number("< 0.001" if value < 0.001 else f"{value:.3f}", value)
+
+
+def _minus(text: str) -> str:
+    return text.replace("-", "−")

@@ -1,87 +1,178 @@
-"""The table of words: its columns and rows as plain data for DataTables, and the matrix in numbers."""
+"""The large tables of the page: which columns they show, and the words' and the recordings' data behind them."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from whisperprobe.comparison.result import BASE, Comparison, model_name
+import numpy as np
 
-__all__ = ["matrix_rows", "word_columns"]
+from whisperprobe.comparison.listeners import WHISPER
+from whisperprobe.comparison.result import BASE, Cell, Comparison, model_name
+from whisperprobe.comparison.word_changes import word_changes
+from whisperprobe.comparison.words import as_numbers
+from whisperprobe.report.cells import Cell as Shown
+from whisperprobe.report.cells import SmallTable, number
+from whisperprobe.report.packing import Dictionary, Numbers, Texts
+from whisperprobe.report.recordings import Recordings
+
+__all__ = ["Large", "matrix_table", "recording_table", "shown_cells", "versions_table", "word_table_of"]
 
 
-def word_columns(comparison: Comparison, order: Sequence[str]) -> dict[str, Any]:
-    """One row per word; per condition the unadapted model's accuracy, surprisal and confusion, and the tuned model's.
+@dataclass(frozen=True, eq=False)
+class Large:
+    """A table that the page fills from packed columns.
 
-    Returns
-    -------
-    dict
-        `groups` (heading and width of every group of columns), `columns` (key, title, kind: text, percent, bits or
-        count) and `rows` (lists; None where there is no value).
+    Parameters
+    ----------
+    groups : list of (str, int)
+        Heading and width of every group of columns.
+    columns : list of dict
+        key (of the packed column, and of the CSV file), title, kind: text, percent, bits, count or change, whose
+        `low` and `high` are keys of the ends of its interval.
+    data : list of Texts or Numbers
+        The packed columns; empty where another table's are shown.
     """
+
+    groups: list[tuple[str, int]]
+    columns: list[dict[str, str]]
+    data: list[Texts | Numbers]
+
+    def describe(self) -> dict[str, Any]:
+        """What the page's script needs to know beside the data."""
+        return {"groups": self.groups, "columns": self.columns}
+
+
+def shown_cells(comparison: Comparison, condition: str) -> list[Cell]:
+    """The cells of a condition that the large tables show: the unadapted and the tuned model, else every Whisper."""
+    here = [cell for cell in comparison.cells if cell[1] == condition]
+    chosen = [cell for cell in here if cell[0] in (BASE, condition)]
+    return chosen or [cell for cell in here if comparison.listener(cell[0]) == WHISPER] or here
+
+
+def word_table_of(comparison: Comparison, order: Sequence[str], reference: str) -> Large:
+    """One row per word: what the conditions changed, then accuracy, surprisal and confusion under each condition."""
     table = comparison.words()
     sizes = comparison.clips[comparison.clips["word"].notna()].groupby("word")["clip_id"].nunique()
-    columns = [("word", "Word", "text"), ("recordings", "n", "count")]
     words = [str(w) for w in sizes.index]
-    data: list[list[Any]] = [list(words), [int(n) for n in sizes]]
+    spoken = Dictionary.of("words", words)
     groups = [("", 2)]
+    columns = [_column("word", "Word", "text"), _column("recordings", "n", "count")]
+    data: list[Texts | Numbers] = [
+        Texts("word", words, spoken),
+        Numbers("recordings", sizes.to_numpy(dtype=np.float64)),
+    ]
+    changes = [
+        c for c in order if c != reference and {(BASE, c), (BASE, reference)} <= set(comparison.cells)
+        and np.isfinite(comparison.values("word_surprisal")).any()
+    ]  # fmt: skip
+    for condition in changes:
+        found = word_changes(comparison, "word_surprisal", (BASE, reference), (BASE, condition))
+        rows = found.set_index("word").reindex(words)
+        keys = {name: f"{name}_{condition}" for name in ("change", "low", "high")}
+        data += [Numbers(key, as_numbers(rows[name]), 2) for name, key in keys.items()]
+        ends = {"low": keys["low"], "high": keys["high"]}
+        columns.append(_column(keys["change"], f"to {condition}", "change") | ends)
+    if changes:
+        groups.append((f"change of bits from {reference}", len(changes)))
+    confusions = Dictionary.of("confusions", [c if isinstance(c, str) else None for c in table["confusion"]])
     for condition in order:
         width = 0
-        for model in (BASE, condition):
+        for model, _ in shown_cells(comparison, condition):
             rows = table[(table["model"] == model) & (table["condition"] == condition)].set_index("word").reindex(words)
-            if (model, condition) not in comparison.cells:
-                continue
-            who = "unadapted" if model == BASE else "tuned"
-            columns.append(
-                (f"accuracy_{who}_{condition}", "correct %" if model == BASE else "tuned correct %", "percent")
-            )
-            data.append([_rounded(100 * v, 1) for v in rows["accuracy"]])
-            columns.append((f"surprisal_{who}_{condition}", "bits" if model == BASE else "tuned bits", "bits"))
-            data.append([_rounded(v, 2) for v in rows["surprisal"]])
+            who, says = _who(model, condition, order)
+            columns += [
+                _column(f"accuracy_{who}_{condition}", f"{says}correct %", "percent"),
+                _column(f"surprisal_{who}_{condition}", f"{says}bits", "bits"),
+            ]
+            data += [
+                Numbers(f"accuracy_{who}_{condition}", 100 * as_numbers(rows["accuracy"]), 1),
+                Numbers(f"surprisal_{who}_{condition}", as_numbers(rows["surprisal"]), 2),
+            ]
             width += 2
-            if model == BASE:
-                columns.append((f"confusion_{who}_{condition}", "heard as", "text"))
-                data.append([c if isinstance(c, str) else None for c in rows["confusion"]])
+            if model != condition:
+                key = f"confusion_{who}_{condition}"
+                columns.append(_column(key, f"{says}heard as", "text"))
+                data.append(Texts(key, [c if isinstance(c, str) else None for c in rows["confusion"]], confusions))
                 width += 1
         groups.append((f"hearing {condition}", width))
-    return {
-        "groups": [g for g in groups if g[1]],
-        "columns": [{"key": key, "title": title, "kind": kind} for key, title, kind in columns],
-        "rows": [list(row) for row in zip(*data, strict=True)],
-    }
+    return Large([g for g in groups if g[1]], columns, data)
 
 
-def matrix_rows(comparison: Comparison, order: Sequence[str]) -> list[dict[str, Any]]:
+def recording_table(comparison: Comparison, recordings: Recordings, order: Sequence[str]) -> Large:
+    """One row per recording: what the shown models wrote under each condition, and how sure they were of the word."""
+    columns = [_column("recording", "Recording", "text"), _column("word", "Word", "text")]
+    if any(isinstance(c, Texts) and c.key == "voice" and any(c.values) for c in recordings.columns):
+        columns.append(_column("voice", "Voice", "text"))
+    groups = [("", len(columns))]
+    for condition in order:
+        cells = shown_cells(comparison, condition)
+        for cell in cells:
+            k = comparison.cells.index(cell)
+            _, says = _who(cell[0], condition, order)
+            columns += [
+                _column(f"answer_{k}", f"{says}answer", "text"),
+                _column(f"value_{k}", f"{says}{recordings.cells[k]['measure']}", "bits"),
+            ]
+        groups.append((f"hearing {condition}", 2 * len(cells)))
+    return Large([g for g in groups if g[1]], columns, [])
+
+
+def matrix_table(comparison: Comparison, order: Sequence[str]) -> SmallTable:
     """The cross-condition matrix in numbers, for readers of tables and screen readers."""
     accuracy, surprisal = comparison.by_cell("correct"), comparison.by_cell("word_surprisal")
-    return [
-        {
-            "model": model_name(model, order),
-            "condition": condition,
-            "accuracy": _interval(accuracy[model, condition], 100, " %"),
-            "surprisal": _interval(surprisal[model, condition], 1, " bits"),
-            "seeds": _seeds(accuracy[model, condition]),
-            "answers": f"{int(accuracy[model, condition]['n_clips']):,}",
-        }
-        for model in comparison.models
-        for condition in order
-        if (model, condition) in comparison.cells
-    ]
+    cells = [(m, c) for m in comparison.models for c in order if (m, c) in comparison.cells]
+    repeated = any(accuracy[cell]["n_seeds"] > 1 for cell in cells)
+    rows = []
+    for cell in cells:
+        answers = accuracy[cell]["n_clips"]
+        seeds = (_seeds(accuracy[cell]),) if repeated else ()
+        rows.append(
+            (
+                model_name(cell[0], order), cell[1], _interval(accuracy[cell], 100, " %"),
+                _interval(surprisal[cell], 1, " bits"), *seeds, number(f"{int(answers):,}", answers),
+            )
+        )  # fmt: skip
+    seeds_title = ("Accuracy, lowest to highest seed",) if repeated else ()
+    return SmallTable(
+        "matrix-table",
+        "Word accuracy and mean surprisal of the spoken word, with 95\u00a0% intervals over words.",
+        ("Model", "Hearing", "Word accuracy", "Surprisal", *seeds_title, "Answers"),
+        tuple(rows),
+    )
 
 
-def _interval(row: Any, scale: float, unit: str) -> str:
+def versions_table(versions: Mapping[str, str]) -> SmallTable:
+    """Versions of the software."""
+    caption = "Versions of the software that wrote this report."
+    return SmallTable("version-table", caption, ("Package", "Version"), tuple(versions.items()))
+
+
+def _column(key: str, title: str, kind: str) -> dict[str, str]:
+    return {"key": key, "title": title, "kind": kind}
+
+
+def _who(model: str, condition: str, order: Sequence[str]) -> tuple[str, str]:
+    """How a model is called in the keys and the headings of columns, the unadapted one without a word."""
+    if model == BASE:
+        return "unadapted", ""
+    return ("tuned", "tuned ") if model == condition else (model, f"{model_name(model, order)} ")
+
+
+def _interval(row: Any, scale: float, unit: str) -> Shown:
     if not math.isfinite(row["mean"]):
-        return "–"
-    text = f"{scale * row['mean']:.1f}{unit}"
-    if row["low"] < row["high"]:
-        text += f" ({scale * row['low']:.1f} to {scale * row['high']:.1f})"
-    return text
+        return number("–")
+    mean, low, high = (scale * row[name] for name in ("mean", "low", "high"))
+    text = f"{mean:.1f}{unit}"
+    if low < high:
+        text += f" ({low:.1f} to {high:.1f})"
+    return number(text, mean, low, high)
 
 
-def _seeds(row: Any) -> str:
-    return f"{100 * row['seed_min']:.1f} to {100 * row['seed_max']:.1f} %" if row["n_seeds"] > 1 else ""
-
-
-def _rounded(value: float, digits: int) -> float | None:
-    return round(float(value), digits) if math.isfinite(value) else None
+def _seeds(row: Any) -> Shown:
+    if row["n_seeds"] <= 1:
+        return number("")
+    low, high = 100 * row["seed_min"], 100 * row["seed_max"]
+    return number(f"{low:.1f} to {high:.1f} %", low, low, high)
