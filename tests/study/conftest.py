@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 import soundfile
 
+from whisperprobe.study import StudyResult, run_study
+
 WORDS = {"low": (1, 2), "high": (9, 12), "rise": (2, 11), "fall": (11, 2)}  # harmonics of the two halves
 VOICES = {"ann": 180.0, "bob": 220.0, "cat": 200.0}
 
@@ -66,3 +68,9 @@ def tiny_study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_speech(folder / "speech")
     (folder / "study.toml").write_text(TINY, encoding="utf-8")
     return folder / "study.toml"
+
+
+@pytest.fixture(scope="session")
+def finished(tiny_study: Path, tmp_path_factory: pytest.TempPathFactory) -> StudyResult:
+    """Run the tiny study once."""
+    return run_study(tiny_study, tmp_path_factory.mktemp("finished") / "out")

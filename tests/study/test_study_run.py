@@ -29,12 +29,6 @@ from whisperprobe.study import Study, StudyResult, plan, run_study, study_of
 CELLS = [(m, c) for m in ("base", "normal", "hfloss") for c in ("normal", "hfloss")]
 
 
-@pytest.fixture(scope="module")
-def finished(tiny_study: Path, tmp_path_factory: pytest.TempPathFactory) -> StudyResult:
-    """Run the tiny study once."""
-    return run_study(tiny_study, tmp_path_factory.mktemp("finished") / "out")
-
-
 def with_changes(study: Path, **changes: Any) -> Study:
     data = tomllib.loads(study.read_text(encoding="utf-8"))
     for name, value in changes.items():
@@ -348,10 +342,13 @@ def test_finetune_and_probe_commands_without_a_study(
     call = ["finetune", masked, "--model", str(base), "--out", tuned, "--max-steps", "1", "--batch-size", "4"]
     assert run_app(app, call) == 0
     assert f"model: {tuned}" in capsys.readouterr().out
-    call = ["probe", masked, "--model", tuned, "--out", probes, "--splits", "test", "--top-k", "3", "--shard", "0/2"]
+    call = ["probe", masked, "--model", tuned, "--out", probes, "--splits", "test, train", "--top-k", "3", "--shard", "0/2"]
     assert run_app(app, call) == 0
     assert f"probes: {probes}" in capsys.readouterr().out
+    assert not is_complete(probes)
+    assert run_app(app, [*call[:-1], "1/2"]) == 0
     assert is_complete(probes)
+    assert read_manifest(probes)["plan"]["rows"] == {"test": 4, "train": 8}
     assert run_app(app, [*call[:-1], "2/2"]) == 2
     assert "shard" in capsys.readouterr().err
     call[call.index("3")] = "4"

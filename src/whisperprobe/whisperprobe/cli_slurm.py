@@ -9,13 +9,14 @@ import typer
 
 from audiogram.console import configure
 from audiogram.errors import InputError, unknown_name
-from whisperprobe.cli_options import Debug, LogLevel, Quiet, say
-from whisperprobe.cli_study import StudyFile, StudySource
+from whisperprobe.cli_options import AsJson, Debug, LogLevel, Quiet, print_json, say
+from whisperprobe.cli_study import OnlyStage, StudyFile, StudySource
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from whisperprobe.slurm import Job
+    from whisperprobe.slurm_submitting import Submitted
     from whisperprobe.study_graph import Plan
 
 __all__ = ["submit"]
@@ -29,9 +30,7 @@ def submit(
     ] = None,
     source: StudySource = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan; submit nothing.")] = False,
-    only: Annotated[
-        str | None, typer.Option("--only", metavar="STAGE", help="A kind of stages, or one stage that `plan` names.")
-    ] = None,
+    only: OnlyStage = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Submit what is neither finished nor in the queue, part by part.")
     ] = False,
@@ -52,6 +51,7 @@ def submit(
     cluster: Annotated[
         Path | None, typer.Option("--cluster", metavar="DIR", help="Folder of recipes and .env.local; default cluster.")
     ] = None,
+    as_json: AsJson = False,
     log_level: LogLevel = "info",
     quiet: Quiet = False,
     debug: Debug = False,
@@ -63,6 +63,7 @@ def submit(
       whisperprobe submit study.toml --dry-run
       whisperprobe submit study.toml --resource probe.tasks=16 --resource probe.at-once=4
       whisperprobe submit study.toml --status
+      whisperprobe submit study.toml --status --json > status.json
       whisperprobe submit study.toml --resume
 
     Settings come from cluster/.env.local; cluster/README.md tells how to begin.
@@ -85,10 +86,14 @@ def submit(
     if status:
         from whisperprobe.slurm_status import describe_status, study_status
 
-        say(*describe_status(study_status(planned)))
+        found = study_status(planned)
+        if as_json:
+            print_json({"study": planned.study, "out": planned.out, "stages": found})
+        else:
+            say(*describe_status(found))
         return
     if cancel:
-        _cancel(folder)
+        _cancel(folder, as_json)
         return
     from whisperprobe.slurm import plan_jobs
     from whisperprobe.slurm_estimates import machine_factors
@@ -108,32 +113,59 @@ def submit(
     chosen = [job for job in jobs if job.stage.chosen(only)]
     if not chosen:
         raise unknown_name("stage", only, dict.fromkeys([*(j.stage.kind for j in jobs), *(j.stage.name for j in jobs)]))
-    _show(chosen, planned)
+    if not as_json:
+        _show(chosen, planned)
     if dry_run:
+        if as_json:
+            _print(chosen, planned, ())
         return
     arguments = ["run", str(study.absolute()), "--out", str(folder)]
     arguments += ["--source", str(source.absolute())] if source is not None else []
     with claim(planned, given, shared=True):  # refuses a folder of another study before anything waits for a job
         submitted = submit_jobs(chosen, planned, settings, arguments, resume=resume)
+    if as_json:
+        _print(chosen, planned, submitted)
+        return
     say("", *(f"{one.stage}: job {one.job}" for one in submitted))
     say("nothing is left to do" if not submitted else "watch it with --status, or squeue --me; logs: slurm/logs there")
 
 
 def _show(jobs: Sequence[Job], planned: Plan) -> None:
-    import shutil
-
     from whisperprobe.slurm_status import describe_jobs
 
+    say(*describe_jobs(jobs, planned, _free(planned)))
+
+
+def _print(jobs: Sequence[Job], planned: Plan, submitted: Sequence[Submitted]) -> None:
+    from whisperprobe.slurm_status import job_data, job_totals
+
+    print_json(
+        {
+            "study": planned.study,
+            "out": planned.out,
+            "jobs": [job_data(job) for job in jobs],
+            "totals": {**job_totals(jobs), "bytes_free": _free(planned)},
+            "submitted": {one.stage: one.job for one in submitted},
+        }
+    )
+
+
+def _free(planned: Plan) -> int:
+    import shutil
+
     there = next(one for one in (Path(planned.out), *Path(planned.out).parents) if one.exists())
-    say(*describe_jobs(jobs, planned, shutil.disk_usage(there).free))
+    return shutil.disk_usage(there).free
 
 
-def _cancel(folder: Path) -> None:
+def _cancel(folder: Path, as_json: bool) -> None:
     from whisperprobe.slurm_queue import cancel
     from whisperprobe.slurm_submitting import live_of
 
     live = live_of(folder)
     cancel(task.id for tasks in live.values() for task in tasks)
+    if as_json:
+        print_json({"cancelled": {stage: [task.id for task in tasks] for stage, tasks in live.items()}})
+        return
     say(
         *(f"{stage}: {len(tasks)} cancelled" for stage, tasks in live.items()), *([] if live else ["nothing to cancel"])
     )

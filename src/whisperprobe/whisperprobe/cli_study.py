@@ -21,6 +21,15 @@ StudyFile = Annotated[Path, typer.Argument(metavar="STUDY.toml", help="The study
 StudySource = Annotated[
     Path | None, typer.Option("--source", metavar="SOURCE", help="The corpus; default the one in the study file.")
 ]
+OnlyStage = Annotated[
+    str | None,
+    typer.Option(
+        "--only",
+        metavar="STAGE",
+        help="A kind of stages, or one stage that `plan` names.",
+        autocompletion=among("mask", "finetune", "probe", "ldl-train", "ldl-evaluate", "compare", "report"),
+    ),
+]
 StudyOut = Annotated[
     Path | None, typer.Option("--out", "-o", metavar="DIR", help="Folder of all results; default NAME-results.")
 ]
@@ -60,15 +69,7 @@ def run_study_file(
     study: StudyFile,
     out: StudyOut = None,
     source: StudySource = None,
-    only: Annotated[
-        str | None,
-        typer.Option(
-            "--only",
-            metavar="STAGE",
-            help="A kind of stages, or one stage that `plan` names.",
-            autocompletion=among("mask", "finetune", "probe", "compare", "report"),
-        ),
-    ] = None,
+    only: OnlyStage = None,
     shard: Shard = None,
     workers: Annotated[
         int | None, typer.Option("--workers", "-j", metavar="N", help="Processes that filter; default the study's.")

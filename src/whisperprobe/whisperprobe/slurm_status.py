@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from audiogram.amounts import duration, size
 from audiogram.corpus import stage_parts
@@ -15,7 +16,7 @@ from whisperprobe.slurm_submitting import Submitted, live_of, log_of, read_submi
 from whisperprobe.study_graph import Plan, StagePlan
 from whisperprobe.study_progress import PARTED, StageProgress, progress_of, unfinished
 
-__all__ = ["StageStatus", "describe_jobs", "describe_status", "study_status"]
+__all__ = ["StageStatus", "describe_jobs", "describe_status", "job_data", "job_totals", "study_status"]
 
 
 @dataclass(frozen=True)
@@ -105,17 +106,43 @@ def describe_jobs(jobs: Sequence[Job], planned: Plan, free: int | None = None) -
                 after,
             )
         )
-    total = sum(job.cost.bytes for job in jobs)
+    totals = job_totals(jobs)
+    total = totals["bytes"]
     lines = [f"study {planned.study}: {len(jobs)} jobs, written to {planned.out}", "", *_table(rows), ""]
-    cores = sum(job.task_seconds * job.machine.cores for job in jobs) / 3600
-    gpus = sum(job.task_seconds * job.machine.gpus for job in jobs) / 3600
     lines.append(
-        f"about {duration(_longest(jobs))} where nothing waits, {cores:.3g} core hours, {gpus:.3g} GPU hours, "
-        f"{size(total)} of disk"
+        f"about {duration(totals['seconds'])} where nothing waits, {totals['core_hours']:.3g} core hours, "
+        f"{totals['gpu_hours']:.3g} GPU hours, {size(total)} of disk"
     )
     if free is not None and total > free:
         lines.append(f"warning: only {size(free)} are free there")
     return lines
+
+
+def job_totals(jobs: Sequence[Job]) -> dict[str, float]:
+    """Add up what jobs are expected to take: seconds where nothing waits, core hours, GPU hours, bytes."""
+    return {
+        "seconds": _longest(jobs),
+        "core_hours": sum(job.task_seconds * job.machine.cores for job in jobs) / 3600,
+        "gpu_hours": sum(job.task_seconds * job.machine.gpus for job in jobs) / 3600,
+        "bytes": sum(job.cost.bytes for job in jobs),
+    }
+
+
+def job_data(job: Job) -> dict[str, Any]:
+    """Return a job as plain data: what `describe_jobs` says in a line."""
+    return {
+        "stage": job.stage.name,
+        "kind": job.stage.kind,
+        "after": list(job.stage.after),
+        "tasks": job.tasks,
+        "at_once": job.at_once,
+        "parts": job.parts,
+        "clips": job.clips,
+        "resources": dict(job.resources),
+        "seconds": job.seconds,
+        "task_seconds": job.task_seconds,
+        "bytes": job.cost.bytes,
+    }
 
 
 _SHOWN = ("nodes", "cpus-per-task", "mem", "gres", "time", "partition")

@@ -245,7 +245,7 @@ def _read_claims() -> list[FilterInfo]:
 def _name_and_version(distribution: importlib.metadata.Distribution) -> tuple[str, str]:
     try:
         metadata = distribution.metadata
-        name, version = metadata["Name"], metadata["Version"]
+        name, version = (metadata[key] if key in metadata else "" for key in ("Name", "Version"))
     except (OSError, UnicodeDecodeError, KeyError, TypeError):
         name, version = "", ""
     if not name:
