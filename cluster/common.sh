@@ -45,6 +45,7 @@ tell_steps() { scancel --signal=USR1 "$job"; }
 
 # stoppable COMMAND...: runs it. At SIGUSR1, which Slurm sends before the time limit (--signal=B:USR1@SECONDS), the
 # command is asked to stop, and the job requeues itself once that is done: started again it goes on where it stopped.
+# One that fails meanwhile, exit code not 75, is not requeued: it would fail again.
 stoppable() {
     local tell=tell_child status=0
     if [[ $1 == srun ]]; then tell=tell_steps; fi
@@ -66,7 +67,11 @@ stoppable() {
         status=0
         wait "$child" || status=$?
     fi
-    if [[ -n $asked && $status -ne 0 ]]; then # 75; torchrun says 1 whatever its processes say
+    if [[ $status -ne 0 && -e ${WHISPERPROBE_STOPPED:-} ]]; then # torchrun says 1 whatever its processes say
+        rm -f "$WHISPERPROBE_STOPPED"
+        status=75
+    fi
+    if [[ -n $asked && $status -eq 75 ]]; then
         [[ ${SLURM_RESTART_COUNT:-0} -lt ${MAX_REQUEUES:-100} ]] || complain "requeued $SLURM_RESTART_COUNT times." 75
         echo "== stopped before the time limit; $job goes back to the queue and will go on from here"
         scontrol requeue "$job"

@@ -160,7 +160,7 @@ class Cluster:
             "SBATCH_ACCOUNT": "aisc", "SBATCH_PARTITION": PARTITION, "SBATCH_QOS": "",
             "ACTIVATE": f'{activate} GATE="{self.gate}" OMP_NUM_THREADS=1', "HF_TOKEN": "hf_secret", "TELL_EVERY": "1",
         }  # fmt: skip
-        for recipe in ("MASK", "FINETUNE", "PROBE", "COMPARE", "REPORT"):
+        for recipe in ("MASK", "FINETUNE", "PROBE", "LDL", "COMPARE", "REPORT"):
             settings |= {f"{recipe}_CPUS_PER_TASK": "1", f"{recipe}_MEM": "1G", f"{recipe}_GRES": "none"}
         lines = [f"{name}='{value}'" for name, value in (settings | values).items()]
         (self.recipes / ".env.local").write_text("\n".join([*lines, ""]))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -53,12 +54,34 @@ def test_an_array_that_does_not_count_from_0_is_refused(cluster: Cluster, array:
     assert "an array counts its tasks from 0" in cluster.logs()
 
 
+def test_learning_is_no_work_for_an_array(cluster: Cluster) -> None:
+    words = ("train", str(cluster.home / "speech"), "--semantics", f"whisper:{MODEL}", "--out", "nowhere")
+    job = cluster.sbatch("--cpus-per-task=1", "--mem=1G", "--array=0-1", "ldl.sbatch", *words)
+    assert cluster.wait(job) == "FAILED"
+    assert "ldl train is one task" in cluster.logs()
+
+
 def test_a_wrong_call_fails_with_the_reason_in_the_log(cluster: Cluster) -> None:
     job = cluster.sbatch("--cpus-per-task=1", "--mem=1G", "report.sbatch", "nowhere")
     assert cluster.wait(job) == "FAILED"
     assert re.search(r"error: nowhere is not a folder.*\n== \d+ failed with exit code 2", cluster.logs()), (
         cluster.logs()
     )
+
+
+def test_a_command_that_fails_when_it_is_told_to_stop_is_not_started_again(cluster: Cluster) -> None:
+    fake = cluster.home / "bin" / "whisperprobe"
+    fake.parent.mkdir()
+    code = "signal.signal(signal.SIGUSR1, lambda *_: sys.exit(1)); open(os.environ['RESULTS_DIR'] + '/ready', 'w')"
+    fake.write_text(f"#!{sys.executable}\nimport os, signal, sys\n{code}\nwhile True: signal.pause()\n")
+    fake.chmod(0o755)
+    cluster.configure(ACTIVATE=f'export PATH="{fake.parent}:$PATH"')
+    job = cluster.sbatch("--cpus-per-task=1", "--mem=1G", "report.sbatch", "anything")
+    cluster.until((cluster.results / "ready").exists, "the command")
+    subprocess.run(["scancel", "--batch", "--signal=USR1", str(job)], check=True)  # as before the time limit
+    assert cluster.wait(job) == "FAILED"
+    assert "failed with exit code 1" in cluster.logs()
+    assert "goes back to the queue" not in cluster.logs()
 
 
 def test_where_the_command_is_missing_the_log_says_what_to_correct(cluster: Cluster) -> None:
@@ -108,5 +131,6 @@ def test_finetune_with_two_processes_stops_when_asked_and_goes_on(cluster: Clust
     assert "start 2" in log
     results = json.loads((out / "results.json").read_text())
     assert (results["processes"], results["steps"]) == (2, 120)
+    assert not list(cluster.results.glob(".stopped*"))
     steps = [int(line.partition(",")[0]) for line in curve.read_text().splitlines()[1:]]
     assert steps == list(range(1, 121))

@@ -57,6 +57,7 @@ resamples = 200
 """
 GATED = STUDY.replace('use = ["hfloss"]', 'use = ["held"]\n[conditions.held]\naudiogram = "hfloss"\nfilter = "gate"')
 TWO_TASKS = ("--resource", "mask.tasks=2", "--resource", "probe.tasks=2")
+BOTH_LISTENERS = f"{STUDY}\n[ldl]\nepochs = 2\n"
 
 
 def files_of(out: Path) -> dict[str, bytes]:
@@ -66,7 +67,7 @@ def files_of(out: Path) -> dict[str, bytes]:
 
 
 def test_a_submitted_graph_ends_with_the_results_of_one_process(cluster: Cluster) -> None:
-    study = cluster.write_study(STUDY)
+    study = cluster.write_study(BOTH_LISTENERS)
     call = [sys.executable, "-m", "whisperprobe", "run", str(study), "--out", str(cluster.home / "here"), "--quiet"]
     subprocess.run(call, check=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
 
@@ -74,8 +75,9 @@ def test_a_submitted_graph_ends_with_the_results_of_one_process(cluster: Cluster
     assert not list(cluster.results.iterdir())
     assert re.search(r"mask +2 \(%16\) +6 +48 +cpus-per-task=1", planned), planned
     assert re.search(r"finetune\.hfloss\.seed-1 .* mask, finetune\.base\.seed-1", planned), planned
+    assert re.search(r"ldl-train\.cfbsf\.hfloss\.seed-1 +1 +48 +cpus-per-task=1", planned), planned
 
-    said = cluster.submit(*TWO_TASKS)
+    said = cluster.submit(*TWO_TASKS, "--resource", "ldl.tasks=2")
     jobs = cluster.jobs("small-results")
     assert f"report: job {jobs['report']}" in said
     assert cluster.wait(jobs["report"], seconds=300) == "COMPLETED", cluster.logs()

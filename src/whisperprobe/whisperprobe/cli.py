@@ -24,6 +24,7 @@ from whisperprobe.cli_plot_training import plot_training_curves
 from whisperprobe.cli_probe import probe_source
 from whisperprobe.cli_slurm import submit
 from whisperprobe.cli_study import demo, plan_study, report, run_study_file
+from whisperprobe.ranks import note_stop
 
 __all__ = ["app", "main"]
 
@@ -73,7 +74,7 @@ def main() -> None:
     # OpenMP's threads spin while they wait. On shared cores that costs torch's small models two thirds of their speed
     # (38 against 103 clips/s of fine-tuning beside one other process); with short spinning idle cores lose a tenth.
     os.environ.setdefault("GOMP_SPINCOUNT", "3000")
-    sys.exit(run_app(app))
+    sys.exit(note_stop(run_app(app)))
 
 
 if __name__ == "__main__":

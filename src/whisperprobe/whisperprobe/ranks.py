@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 from audiogram.corpus.layout import Shard
+from audiogram.errors import StoppedError
 
-__all__ = ["local_rank", "shard_of_rank"]
+__all__ = ["local_rank", "note_stop", "shard_of_rank", "under_torchrun"]
+
+STOPPED = "WHISPERPROBE_STOPPED"  # names the file that says that a process was stopped on request
 
 
 def _number(name: str) -> int:
@@ -21,6 +25,16 @@ def under_torchrun() -> bool:
 def local_rank() -> int | None:
     """Number of this process on its machine, hence of its GPU; None without `torchrun`."""
     return _number("LOCAL_RANK") if under_torchrun() else None
+
+
+def note_stop(code: int) -> int:
+    """Leave the file that `WHISPERPROBE_STOPPED` names where the exit code is 75, stopped on request; return the code.
+
+    torchrun ends with 1 whatever its processes end with, so that who started it cannot tell a stop from a failure.
+    """
+    if code == StoppedError.exit_code and os.environ.get(STOPPED):
+        Path(os.environ[STOPPED]).touch()
+    return code
 
 
 def shard_of_rank(shard: str | tuple[int, int] | None) -> tuple[int, int]:
