@@ -230,6 +230,7 @@ def test_other_options_are_refused(speech: Path, masked: dict[str, Path]) -> Non
         ({"conditions": ["normal", "normal"]}, "given 2 times"),
         ({"format": "mp3"}, "mp3"),
         ({"sample_rate": 0}, "0"),
+        ({"sample_rate": 16}, r"nothing above 8 Hz.*at least 1000\. Was it kHz"),
         ({"splits": ["dev"]}, "no split 'dev'; it has train, test"),
         ({"workers": 0}, "--workers 0"),
         ({"max_failures": 5}, "share between 0 and 1"),

@@ -16,6 +16,12 @@ def clip():
     return np.random.default_rng(1).uniform(-1, 1, 4321)
 
 
+def test_float_sound_says_not_when_it_was_written() -> None:
+    encoded = sound.encode(np.linspace(-1, 1, 100, dtype=np.float32), 16_000, "wav32f")
+    peak = encoded.index(b"PEAK")
+    assert encoded[peak + 12 : peak + 16] == bytes(4)  # seconds since 1970
+
+
 @pytest.mark.parametrize(("kind", "bits"), [("flac24", 24), ("flac16", 16), ("wav", 16)])
 def test_integer_formats_are_exact_to_half_a_step(clip, kind, bits):
     clip[:3] = [0.0, -1.0, 1.0]

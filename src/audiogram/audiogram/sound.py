@@ -180,7 +180,9 @@ def encode(x: npt.ArrayLike, rate: int, format: str = "flac24") -> bytes:
         soundfile.write(buffer, data, rate, format=container, subtype=subtype)
     except (soundfile.LibsndfileError, RuntimeError) as error:
         raise InputError(f"cannot write {container} at {rate} Hz: {_reason(error)}") from None
-    return buffer.getvalue()
+    encoded = buffer.getvalue()
+    stamp = encoded.find(b"PEAK", 0, 128) + 12  # of float32: libsndfile notes there when it was written
+    return encoded if bits or stamp < 12 else encoded[:stamp] + bytes(4) + encoded[stamp + 4 :]
 
 
 def format_of(path: str | os.PathLike[str]) -> str:

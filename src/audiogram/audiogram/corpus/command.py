@@ -13,8 +13,6 @@ from audiogram.errors import InputError
 
 __all__ = ["mask"]
 
-_LOWEST_RATE = 1000  # Hz
-
 
 def mask(
     source: Annotated[Path, typer.Argument(metavar="SOURCE", help="Folder of audio, Parquet, or of load_from_disk.")],
@@ -126,11 +124,6 @@ def mask(
     from audiogram.corpus.mask_plan import plan_mask
     from audiogram.corpus.selection import SplitRule
 
-    if sample_rate < _LOWEST_RATE:
-        raise InputError(
-            f"--sample-rate {sample_rate} Hz would keep nothing above {sample_rate / 2:g} Hz, and with that no speech; "
-            f"give at least {_LOWEST_RATE}. Was it kHz? 16000 is what speech recognisers take."
-        )
     if test and split_column is None:
         raise InputError("--test needs --split-column: the column whose values it lists.")
     if split_column is not None and not test:

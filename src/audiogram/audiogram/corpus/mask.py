@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["MaskJob", "MaskWork", "audio_schema", "mask_corpus", "mask_job"]
 
+_LOWEST_RATE = 1000  # Hz
 _BITS = {"flac24": 24, "flac16": 16, "wav": 16}
 _ENDINGS = {"flac24": ".flac", "flac16": ".flac"}
 
@@ -174,6 +175,12 @@ def mask_job(
     """Check the arguments of `mask_corpus`."""
     from audiogram import listening, sound
 
+    sound.encode(np.zeros(16, np.float32), sample_rate, format)  # refuses a wrong format or rate before any work
+    if sample_rate < _LOWEST_RATE:
+        raise InputError(
+            f"--sample-rate {sample_rate} Hz would keep nothing above {sample_rate / 2:g} Hz, and with that no speech; "
+            f"give at least {_LOWEST_RATE}. Was it kHz? 16000 is what speech recognisers take."
+        )
     corpus = open_corpus(source, text_pattern=text_pattern, text_map=text_map, split=split)
     corpus = corpus.sample(max_samples, seed, balance)
     if heard := (corpus.manifest or {}).get("condition"):
@@ -186,7 +193,6 @@ def mask_job(
         )
     if not max_seconds > 0:
         raise InputError(f"--max-seconds {max_seconds}: above 0.")
-    sound.encode(np.zeros(16, np.float32), sample_rate, format)  # refuses a wrong format or rate before any work
     if isinstance(conditions, str | listening.Condition):
         raise InputError(f"conditions is a list, got {conditions!r}; put it in brackets.")
     chosen = [listening.as_condition(c) for c in (conditions or listening.conditions())]
