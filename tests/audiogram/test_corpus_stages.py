@@ -167,6 +167,31 @@ def test_other_options_are_refused_with_both_values(speech: Path, tmp_path: Path
     assert contents(tmp_path / "out") == before
 
 
+PLACED = {"model": "a/base", "model_sha256": "f00d"}
+LABELLED = {"model": "hfloss", "model_path": "a/hfloss", "model_sha256": "f00d"}
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "said"),
+    [
+        (PLACED, {**PLACED, "model": "b/base"}, None),  # moved
+        (LABELLED, {**LABELLED, "model_path": "b/hfloss"}, None),
+        (LABELLED, {**LABELLED, "model": "normal"}, 'model is "hfloss" there and "normal" now'),
+        (PLACED, {"model": "b/base", "model_sha256": "beef"}, 'model is "a/base" there'),
+        ({"model": "a", "model_sha256": None}, {"model": "b", "model_sha256": None}, 'model is "a" there and "b" now'),
+    ],
+)
+def test_where_a_model_lies_does_not_matter_while_it_is_the_same(
+    speech: Path, tmp_path: Path, before: dict[str, object], now: dict[str, object], said: str | None
+) -> None:
+    run(speech, tmp_path / "out", options=before)
+    if said is None:
+        run(speech, tmp_path / "out", options=now)
+    else:
+        with pytest.raises(InputError, match=said):
+            run(speech, tmp_path / "out", options=now)
+
+
 def test_a_changed_input_is_refused(speech: Path, tmp_path: Path) -> None:
     source = tmp_path / "source"
     source.mkdir()

@@ -158,7 +158,7 @@ def report_again(folder: str | Path, *, title: str | None = None) -> Path:
         raise InputError(f"{folder} is not a folder. Name what `run`, `demo` or `compare --out` wrote.")
     if read_record(folder) is None and (folder / "comparison.json").is_file():
         return write_comparison_report(folder, title or folder.name)
-    stage = plan(study_of(folder), folder).stage("report")
+    stage = plan(study_of(folder), folder, check=False).stage("report")  # results may be read where the speech is not
     if not Path(stage.options["comparison"]).is_dir():
         raise InputError(f"{folder} holds no comparison yet. Finish the study first, with `whisperprobe run`.")
     run_stage_plan(replace(stage, options=stage.options | ({"title": title} if title else {})))

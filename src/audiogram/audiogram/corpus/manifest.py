@@ -67,7 +67,22 @@ def read_manifest(out: str | Path) -> dict[str, Any]:
 
 
 def stage_parts(out: str | Path) -> tuple[Part, ...]:
-    """List the parts that a stage's manifest plans, done or not, in order."""
+    """List the parts that a stage's manifest plans, done or not, in order.
+
+    Parameters
+    ----------
+    out : path
+        The output folder of the stage.
+
+    Returns
+    -------
+    tuple of Part
+
+    Raises
+    ------
+    InputError
+        There is no manifest, or it is not one.
+    """
     return parts_of(read_manifest(out))
 
 
@@ -78,7 +93,18 @@ def parts_of(manifest: Mapping[str, Any]) -> tuple[Part, ...]:
 
 
 def is_complete(out: str | Path) -> bool:
-    """Whether `out` was written by a row stage and every one of its parts is done."""
+    """Whether `out` was written by a row stage and every one of its parts is done.
+
+    Parameters
+    ----------
+    out : path
+        A folder.
+
+    Returns
+    -------
+    bool
+        False too where the folder is missing or another's.
+    """
     path = Path(out)
     return (path / MANIFEST).is_file() and all(part.done([path]) for part in stage_parts(path))
 
@@ -238,9 +264,24 @@ def _differences(old: Any, new: Any, at: str = "") -> Iterable[tuple[str, Any, A
             # How the source was spelled does not matter while it holds the same: that is what the fingerprint is for.
             if at == "input" and key in ("source", "rows", "upstream"):
                 continue
+            if key in _places(old) and key in _places(new) and old[_digest(key)] == new[_digest(key)]:
+                continue  # nor where a model lies
             yield from _differences(old.get(key), new.get(key), f"{at}.{key}" if at else str(key))
     elif old != new:
         yield at.removeprefix("options."), old, new
+
+
+def _places(options: Mapping[str, Any]) -> set[str]:
+    """Options that say where something lies whose digest stands beside them: `model` with `model_sha256`.
+
+    Where `model` is a name, the place is `model_path`.
+    """
+    known = {key.removesuffix("_sha256") for key, value in options.items() if key.endswith("_sha256") and value}
+    return {f"{key}_path" if f"{key}_path" in options else key for key in known} & options.keys()
+
+
+def _digest(place: str) -> str:
+    return f"{place.removesuffix('_path')}_sha256"
 
 
 def _short(value: object) -> str:
