@@ -179,6 +179,17 @@ def test_what_waits_on_disk_stays_below_its_limit(
     assert 4_000 < largest < 21_000  # names of the clips included
 
 
+@pytest.mark.parametrize("name", ["archive.json", "archive.npz"])
+def test_a_damaged_listing_is_made_anew(archive: Path, tmp_path: Path, name: str) -> None:
+    first = list_archive(archive, tmp_path)
+    whole = (tmp_path / name).read_bytes()
+    (tmp_path / name).write_bytes(whole[: len(whole) // 2])
+    again = list_archive(archive, tmp_path)
+    assert (again.prefix, again.clips) == (first.prefix, first.clips)
+    assert (again.digests == first.digests).all()
+    assert (tmp_path / name).read_bytes() == whole
+
+
 def test_a_folder_goes_on_with_what_its_archive_began(
     archive: Path, release: Path, imported: Path, tmp_path: Path
 ) -> None:

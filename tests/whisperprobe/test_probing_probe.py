@@ -370,7 +370,7 @@ def test_wrong_options_of_from_pretrained(folder, options, said):
 def test_a_path_that_is_not_there(tmp_path):
     with pytest.raises(InputError, match="there is no model folder"):
         Probe.from_pretrained(tmp_path / "nowhere")
-    with pytest.raises(InputError, match="there is no model folder whisper-smal"):
+    with pytest.raises(InputError, match="there is no model folder 'whisper-smal'"):
         Probe.from_pretrained("whisper-smal")
     (tmp_path / "file").write_text("x")
     with pytest.raises(InputError, match="is a file"):

@@ -166,6 +166,7 @@ def test_long_clips_are_trimmed_in_their_last_window(probe):
         ({"padding": "trimmed", "margin": float("inf")}, "margin is inf"),
         ({"padding": "trimmed", "margin": True}, "margin is True"),
         ({"padding": "trimmed", "margin": "1"}, "margin is '1'"),
+        ({"margin": 0.5}, r"margin is 0\.5, .* windows are whole here\. Give padding 'trimmed' too"),
         ({"padding": "trimmed", "encoder": "window"}, "does not compute"),
     ],
 )

@@ -34,6 +34,7 @@ from whisperprobe.training.curve_tables import EVALUATION_COLUMNS, TRAINING_COLU
 from whisperprobe.training.model_card import model_card, write_card
 from whisperprobe.training.model_folder import Listener, load_listener, new_listener, read_windowing, weights_digest
 from whisperprobe.training.reproducing import command, given_options, python_call
+from whisperprobe.training.surroundings import devices_in_words
 from whisperprobe.training.tokenizer import train_tokenizer
 from whisperprobe.training.trainer import finetune
 
@@ -122,6 +123,15 @@ def test_card_tells_data_results_and_hearing() -> None:
         "SHA-256 `f00d`", "12.5 clips per second", "0.5 hours", "None is stated",
     ):  # fmt: skip
         assert part in text, part
+    assert text.count("fingerprint") == text.count("`abc`") == 1
+    assert "c0ffee" not in text
+
+
+@pytest.mark.parametrize(("threads", "said"), [(1, "CPU, 1 thread"), (2, "CPU, 2 threads")])
+def test_a_single_thread_is_no_threads(monkeypatch: pytest.MonkeyPatch, threads: int, said: str) -> None:
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    assert devices_in_words("cpu", 1) == said
+    assert devices_in_words("cpu", 2) == f"2 x {said}"
 
 
 def test_card_says_what_there_was_not() -> None:

@@ -233,6 +233,8 @@ def test_a_masked_corpus_trains_like_its_condition_on_the_fly_and_is_not_filtere
         ({"resume": "maybe"}, "unknown resume"),
         ({"padding": "trimed"}, "Did you mean 'trimmed'"),
         ({"padding": "trimmed", "margin": float("nan")}, "margin is nan"),
+        ({"margin": 0.5}, r"margin is 0\.5, .* needs padding 'trimmed'"),
+        ({"padding": "window", "margin": 0.5}, "needs padding 'trimmed'"),
         ({"seed": 2**32}, "below 2"),
         ({"split": {"column": "speaker", "tset": ["anna"]}}, "unknown key 'tset'"),
         ({"from_config": SHAPE}, "either a model"),

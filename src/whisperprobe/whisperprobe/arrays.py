@@ -95,16 +95,20 @@ def map_safetensors(path: Path) -> dict[str, np.ndarray]:
     try:
         with open(path, "rb") as stream:
             size = int.from_bytes(stream.read(8), "little")
+            if size > path.stat().st_size:
+                raise ValueError(f"its header is {size} bytes long, the file {path.stat().st_size}")
             header = json.loads(stream.read(size))
-    except (OSError, ValueError) as error:
-        raise WorkError(f"{path} cannot be read as safetensors: {error}. Probe again into a new folder.") from error
-    header.pop("__metadata__", None)
-    return {
-        name: np.memmap(
-            path, dtype=_DTYPES[entry["dtype"]], mode="r", offset=8 + size + entry["data_offsets"][0],
-            shape=tuple(entry["shape"]),
-        )
-        if 0 not in entry["shape"]
-        else np.empty(entry["shape"], dtype=_DTYPES[entry["dtype"]])
-        for name, entry in header.items()
-    }  # fmt: skip
+        if not isinstance(header, dict):
+            raise ValueError("its header is no table")
+        header.pop("__metadata__", None)
+        return {
+            name: np.memmap(
+                path, dtype=_DTYPES[entry["dtype"]], mode="r", offset=8 + size + entry["data_offsets"][0],
+                shape=tuple(entry["shape"]),
+            )
+            if 0 not in entry["shape"]
+            else np.empty(entry["shape"], dtype=_DTYPES[entry["dtype"]])
+            for name, entry in header.items()
+        }  # fmt: skip
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise WorkError(f"{path} cannot be read as safetensors: {error}. Make it again in a new folder.") from error

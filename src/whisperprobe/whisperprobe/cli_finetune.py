@@ -187,9 +187,9 @@ def finetune_model(
         ),
     ] = None,
     margin: Annotated[
-        float,
+        float | None,
         _option(_HEARD, "--margin", metavar="SECONDS", help="Silence behind the clip in trimmed windows.", default="1"),
-    ] = 1.0,
+    ] = None,
     group_by_length: Annotated[
         bool | None,
         _option(

@@ -9,7 +9,7 @@ import typer
 
 from audiogram.console import configure
 from audiogram.errors import InputError
-from whisperprobe.cli_corpora import MaxFailures, RowsPerPart, Shard
+from whisperprobe.cli_corpora import MaxFailures, RowsPerPart, Shard, listed
 from whisperprobe.cli_options import (
     AsJson,
     ConditionName,
@@ -42,7 +42,7 @@ def probe_source(
     condition: ConditionName = None,
     splits: Annotated[
         list[str] | None,
-        typer.Option("--splits", metavar="SPLIT", help="Splits to probe, default test; repeat for several."),
+        typer.Option("--splits", metavar="SPLIT", help="Splits, with commas between, or repeated; default: test."),
     ] = None,
     top_k: Annotated[
         int, typer.Option("--top-k", metavar="K", help="Most probable tokens kept per position.", rich_help_panel=_MORE)
@@ -192,7 +192,7 @@ def probe_source(
         out,
         model=model,
         condition=condition,
-        splits=tuple(splits) if splits else ("test",),
+        splits=tuple(listed(splits) or ("test",)),
         top_k=top_k,
         batch_size=batch_size,
         vectors=vectors,

@@ -6,13 +6,13 @@ there: a GPU's is its peak times an assumed share. Both are corrected by what ea
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from whisperprobe.json_files import read_json
 from whisperprobe.study_graph import StagePlan
 
 __all__ = ["Cost", "Machine", "Shape", "expected_cost", "model_shape"]
@@ -111,7 +111,7 @@ _PUBLISHED = {
 def model_shape(model: str | None, config: Mapping[str, Any] | None = None) -> Shape:
     """Size of a model: from its folder, from the shape of a new one, or by the name that OpenAI gave it."""
     if model is not None and (Path(model) / "config.json").is_file():
-        config = json.loads((Path(model) / "config.json").read_text(encoding="utf-8"))
+        config = read_json(Path(model) / "config.json", "copy the model folder again")
     if config is not None:
         heard = config.get("max_source_positions")
         width, layers = int(config.get("d_model", 384)), int(config.get("encoder_layers", 4))

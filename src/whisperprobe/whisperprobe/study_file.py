@@ -223,6 +223,10 @@ def _probe(probe: dict[str, Any], file: str) -> dict[str, Any]:
                     f"which [corpus] describes. Move the key there, or name another corpus as [probe] source."
                 )
         probe.setdefault("splits", ["test"])
+    if "margin" in probe and probe.get("padding") != "trimmed":
+        raise InputError(
+            f"table [probe] of {file} gives 'margin', which needs padding = \"trimmed\". Give both or neither."
+        )
     for key, needed in (("candidates", "lexicon"), ("layer_vectors", "layers")):
         if probe.get(key) and needed not in probe:
             raise InputError(f"table [probe] of {file} gives {key!r}, which needs {needed!r}. Give both or neither.")

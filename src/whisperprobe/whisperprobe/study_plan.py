@@ -160,7 +160,8 @@ class Planner:
         folder = self.study.directory / base
         if folder.exists():
             return str(folder)
-        if self.check and not re.fullmatch(r"[A-Za-z0-9][\w.-]*/[\w.-]+", base):
+        hub_name = re.fullmatch(r"([A-Za-z0-9][\w.-]*)/[\w.-]+", base)
+        if self.check and (hub_name is None or (self.study.directory / hub_name[1]).is_dir()):
             raise InputError(
                 f"{self.study.file} names the model folder {base!r}, but {folder} does not exist. "
                 f"Relative paths start from the study file's folder; a hub name looks like 'openai/whisper-small'."

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 from audiogram.corpus import stage_parts
 from audiogram.corpus.layout import Part, Shard
 from audiogram.errors import InputError, WorkError
+from whisperprobe.json_files import read_json
 from whisperprobe.study_graph import StagePlan
 
 __all__ = ["PARTED", "StageProgress", "clips_done", "progress_of", "unfinished"]
@@ -118,12 +118,13 @@ def _of_parts(stage: StagePlan) -> StageProgress:
 def _heard(stage: StagePlan) -> int:
     folder = Path(stage.outputs[0])
     if stage.kind == "ldl-train":
-        found = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+        found = read_json(folder / "results.json", "remove it and run its stage again")
         return int(found["events"]) * int(stage.options.get("epochs", 1))
     if stage.kind != "finetune":
         return 1
     steps, _ = _steps(folder)
-    return steps * int(json.loads((folder / "finetune.json").read_text(encoding="utf-8")).get("global_batch", 1))
+    options = read_json(folder / "finetune.json", "remove the folder and run its stage again")
+    return steps * int(options.get("global_batch", 1))
 
 
 def _steps(folder: Path) -> tuple[int, float | None]:

@@ -11,6 +11,7 @@ import gzip
 import json
 import shutil
 import tarfile
+import zipfile
 import zlib
 from array import array
 from collections.abc import Callable, Iterator, Sequence
@@ -159,7 +160,7 @@ def list_archive(path: Path, folder: Path, advance: Advance | None = None) -> Li
     status = path.stat()
     identity = {"size": status.st_size, "changed": status.st_mtime_ns}
     about, arrays = folder / "archive.json", folder / "archive.npz"
-    if about.is_file():
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile):  # damaged: read anew
         said = json.loads(about.read_text(encoding="utf-8"))
         if said["archive"] == identity:
             with np.load(arrays) as stored:

@@ -23,6 +23,7 @@ class FitFolder(RunFolder):
     """The output folder of one fit: belongs to one set of options, for good."""
 
     options_file = "ldl.json"
+    found = ("events", "shape", "semantics_source")
 
     def save(self, events: int, weights: Mapping[str, np.ndarray[Any, Any]], state: Mapping[str, Any]) -> None:
         """Write a checkpoint, whole or not at all, and drop the ones before it.
@@ -71,7 +72,7 @@ class FitFolder(RunFolder):
         try:
             state = json.loads((found[-1] / _STATE).read_text(encoding="utf-8"))
             return dict(load_file(found[-1] / _WEIGHTS)), dict(state)
-        except (OSError, ValueError, SafetensorError) as error:
+        except (OSError, ValueError, TypeError, SafetensorError) as error:
             raise WorkError(f"{found[-1]} is damaged ({error}). Remove it and start the same command again.") from error
 
     def left_tidy(self) -> bool:

@@ -137,5 +137,8 @@ def load_ldl_model(path: str | Path) -> LdlModel:
             results,
             folder,
         )
-    except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
-        raise WorkError(f"{folder} is damaged ({type(error).__name__}: {error}). Train it again.") from error
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, pa.ArrowException) as error:
+        raise WorkError(
+            f"{folder} is damaged ({type(error).__name__}: {error}). Copy it again, or remove its results.json and "
+            "start its `ldl train` again."
+        ) from error

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from audiogram.corpus.files import write_whole
 from audiogram.errors import InputError
+from whisperprobe.json_files import read_json
 from whisperprobe.probing.agreement import Agreement, probe_agreement
 from whisperprobe.probing.batches import NotFiniteError
 from whisperprobe.probing.extras import NOTHING_MORE
@@ -97,10 +98,4 @@ def read_agreement(out: Path) -> Agreement | None:
 
 
 def _read(out: Path) -> dict[str, Any] | None:
-    try:
-        found = json.loads((out / FILE).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return None
-    except ValueError as error:
-        raise InputError(f"{out / FILE} is not JSON ({error}); remove it and start the probe again.") from error
-    return dict(found)
+    return read_json(out / FILE, "remove it and start the probe again") if (out / FILE).is_file() else None

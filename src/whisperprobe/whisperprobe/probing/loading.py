@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from audiogram.errors import AudiogramWarning, InputError, unknown_name
+from whisperprobe.json_files import read_json
 from whisperprobe.labels import tokenizer_hash
+from whisperprobe.model_source import folder_of
 from whisperprobe.ranks import local_rank
 
 __all__ = [
@@ -153,38 +154,13 @@ def first_line(error: BaseException) -> str:
     return line if line.endswith((".", "!", "?")) else line + "."
 
 
-def folder_of(path: str) -> Path:
-    """The folder that holds the files: the path itself, or where the hub's copy lies."""
-    folder = Path(path)
-    if folder.is_dir():
-        return folder
-    if folder.exists():
-        raise InputError(f"{path} is a file, not a model folder. Give the folder that holds its config.json.")
-    if path.startswith((".", "/", "~")) or path.count("/") != 1:
-        raise InputError(
-            f"there is no model folder {path}. Check the path; a hub name looks like openai/whisper-small."
-        )
-    from transformers.utils.hub import cached_file
-
-    try:
-        found = cached_file(path, "config.json")
-    except OSError as error:
-        raise InputError(
-            f"{path!r} is neither a folder here nor a model that can be fetched from the hub: {first_line(error)}"
-        ) from error
-    return Path(str(found)).parent
-
-
 def _check_folder(folder: Path) -> None:
     config = folder / "config.json"
     if not config.is_file():
         raise InputError(
             f"{folder} has no config.json, so it is not a model folder. Give the folder of the checkpoint."
         )
-    try:
-        kind = json.loads(config.read_text(encoding="utf-8")).get("model_type")
-    except (ValueError, AttributeError) as error:
-        raise InputError(f"{config} is not JSON ({error}). The folder is damaged; copy it again.") from error
+    kind = read_json(config, "the folder is damaged, copy it again").get("model_type")
     if kind != "whisper":
         raise InputError(f"{folder} holds a model of type {kind!r}, not a Whisper; only Whisper models are probed.")
     if not any((folder / name).is_file() for name in _WEIGHTS):

@@ -61,10 +61,16 @@ class Windowing:
         Raises
         ------
         InputError
-            An unknown name, a margin that is no number of seconds from 0, or options that exclude each other.
+            An unknown name, a margin that is no number of seconds from 0 or belongs to no trimmed window, or options
+            that exclude each other.
         """
         like = trained or cls()
         padding = check_choice("padding", like.padding if padding is None else padding, PADDING)
+        if margin is not None and padding == "window":
+            raise InputError(
+                f"margin is {margin!r}, the silence behind a clip in a trimmed window, and windows are whole here. Give "
+                "padding 'trimmed' too, or leave margin out."
+            )
         margin = like.margin if margin is None else margin
         check_choice("long_audio", long_audio, LONG_AUDIO)
         if isinstance(margin, bool) or not isinstance(margin, int | float) or not 0 <= margin < math.inf:

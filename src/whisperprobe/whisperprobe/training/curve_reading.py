@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import csv
-import json
 import logging
 import math
 import os
@@ -16,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from audiogram.errors import InputError
+from whisperprobe.json_files import read_json
 from whisperprobe.training.curve_tables import EVALUATION, TRAINING
 
 __all__ = ["Curve", "RunCurves", "quiet_loggers", "read_runs"]
@@ -195,12 +195,10 @@ def _lowest(curve: Curve) -> int:
 
 def _best_of(folder: Path) -> int | None:
     """The step that the run itself kept, where it is done and says so."""
-    try:
-        results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    file = folder / "results.json"
+    if not file.is_file():
         return None
-    except ValueError as error:
-        raise InputError(f"{folder / 'results.json'} is not JSON ({error}); copy the run again.") from error
+    results = read_json(file, "copy the run again")
     step = (results.get("best") or {}).get("step")
     return None if step is None else int(step)
 

@@ -21,7 +21,7 @@ _SCORES = {
     "n_words": "words",
 }  # fmt: skip
 _RATES = ("wer", "cer", "word_accuracy", "sentence_accuracy")
-_LARGE = ("corpus", "condition", "corpus_condition", "from_config", "augment", "lora")
+_ELSEWHERE = ("corpus", "corpus_fingerprint", "condition", "corpus_condition", "from_config", "augment", "lora")
 
 
 def write_card(folder: Path, options: Mapping[str, Any], results: Mapping[str, Any]) -> None:
@@ -184,7 +184,8 @@ def _data(options: Mapping[str, Any], results: Mapping[str, Any]) -> str:
     if failed := {split: said["failures"] for split, said in splits.items() if said.get("failures")}:
         told = "; ".join(f"{n} {reason} ({split})" for split, found in failed.items() for reason, n in found.items())
         parts.append(f"Clips that turned out to be unusable while training: {told}. Others were heard in their place.")
-    return "\n\n".join([*parts, _folded("How the corpus was read", corpus)])
+    read = {name: value for name, value in corpus.items() if name != "fingerprint"}  # of the files, not of these clips
+    return "\n\n".join([*parts, _folded("How the corpus was read", read)])
 
 
 def _hearing(condition: Any) -> str:
@@ -209,7 +210,7 @@ def _hearing(condition: Any) -> str:
 
 
 def _training(options: Mapping[str, Any], results: Mapping[str, Any]) -> str:
-    shown = {name: value for name, value in options.items() if value is not None and name not in _LARGE}
+    shown = {name: value for name, value in options.items() if value is not None and name not in _ELSEWHERE}
     shown |= {
         name: results[name]
         for name in ("batch_size", "accumulation", "processes", "gradient_checkpointing", "model_revision")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from audiogram.errors import InputError, unknown_name
 from whisperprobe.features import WindowSpec
 from whisperprobe.labels import is_multilingual
+from whisperprobe.model_source import folder_of
 from whisperprobe.probing.windowing import PADDED, Windowing
 
 if TYPE_CHECKING:
@@ -131,6 +132,8 @@ def load_listener(name: str | Path) -> Listener:
     folder = Path(name)
     if folder.is_dir():
         _check_tables(folder)
+    else:
+        folder_of(name)
     window = WindowSpec.of(str(name))
     _check_whole_seconds(window.n_frames / 100)
     if folder.is_dir():

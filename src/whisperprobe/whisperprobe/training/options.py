@@ -72,6 +72,11 @@ def check_options(given: Mapping[str, Any]) -> None:
         raise InputError("finetune needs either a model to train further or from_config, the shape of a new one.")
     if given["model"] is not None and given["tokenizer"] is not None:
         raise InputError("a tokenizer can only be given with from_config: a model has its own.")
+    if given["margin"] is not None and given["padding"] != "trimmed":
+        raise InputError(
+            f"margin is {given['margin']!r}, the silence behind a clip in a trimmed window; it needs padding 'trimmed'. "
+            "Give both, or leave margin out."
+        )
     if given["from_config"] is not None and (given["lora"] or given["freeze"]):
         what = "lora" if given["lora"] else "freeze"
         raise InputError(f"{what} trains a part of a model that knows something already; from_config gives a new one.")

@@ -37,6 +37,8 @@ class RunFolder:
     """
 
     options_file = OPTIONS
+    found = ("steps", "step", "seconds", "clips_per_second", "evaluation")
+    """Keys of `results.json`."""
 
     def __init__(self, path: Path, options: Mapping[str, Any]) -> None:
         self.path = path
@@ -61,7 +63,7 @@ class RunFolder:
             if others == [file.name]:  # a start whose options were refused left nothing to go on from
                 write_json(file, self.options)
             elif file.is_file():
-                self._check_same(json.loads(file.read_text(encoding="utf-8")))
+                self._check_same(_table(file))
             elif others:
                 raise InputError(
                     f"{self.path} holds something else already ({others[0]}, ...) and no {self.options_file}: it is no "
@@ -80,9 +82,9 @@ class RunFolder:
             yield
         except OSError as error:
             raise InputError(f"the output folder {self.path} cannot be written: {error.strerror or error}.") from error
-        except json.JSONDecodeError as error:
+        except ValueError as error:
             file = self.path / self.options_file
-            raise InputError(f"{file} is not JSON ({error}); remove it to train anew.") from error
+            raise InputError(f"{file} holds no options of a training run ({error}). Give another folder.") from error
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
@@ -141,9 +143,27 @@ class RunFolder:
         return self.results()
 
     def results(self) -> dict[str, Any] | None:
-        """What a finished run found; None for one that is not."""
+        """What a finished run found; None for one that is not.
+
+        Raises
+        ------
+        WorkError
+            `results.json` is damaged.
+        """
         file = self.path / RESULTS
-        return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
+        if not file.is_file():
+            return None
+        try:
+            results = _table(file)
+            lacking = [name for name in self.found if name not in results]
+            if lacking:
+                raise ValueError(f"it lacks {', '.join(lacking)}")
+        except (OSError, ValueError) as error:
+            raise WorkError(
+                f"{file} is damaged ({error}). Copy the folder again, or remove that file and start the same command "
+                "again: it trains anew."
+            ) from error
+        return results
 
     def _start_over(self) -> None:
         (self.path / RESULTS).unlink(missing_ok=True)
@@ -161,6 +181,13 @@ def write_json(file: Path, value: Any) -> None:
     temporary = file.with_name(f".{file.name}")
     temporary.write_text(json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
     os.replace(temporary, file)
+
+
+def _table(file: Path) -> dict[str, Any]:
+    found = json.loads(file.read_text(encoding="utf-8"))
+    if not isinstance(found, dict):
+        raise ValueError("it holds no table")
+    return found
 
 
 def _text_of(file: Path) -> str:

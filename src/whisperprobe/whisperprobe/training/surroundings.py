@@ -92,5 +92,6 @@ def devices_in_words(device: str, processes: int) -> str:
     """What a run computed on, such as "4 x NVIDIA H100 80GB HBM3" or "CPU, 2 threads"."""
     import torch
 
-    what = torch.cuda.get_device_name() if device == "cuda" else f"CPU, {torch.get_num_threads()} threads"
+    threads = torch.get_num_threads()
+    what = torch.cuda.get_device_name() if device == "cuda" else f"CPU, {threads} thread{'s' * (threads > 1)}"
     return what if processes == 1 else f"{processes} x {what}"

@@ -88,7 +88,7 @@ def finetune(
     leading_space: bool = False,
     augment: Any = None,
     padding: str | None = None,
-    margin: float = 1.0,
+    margin: float | None = None,
     group_by_length: bool | None = None,
     workers: int | None = None,
     evaluate: bool = True,
@@ -180,8 +180,8 @@ def finetune(
     padding : {"window", "trimmed"}, optional
         Hear every clip in the model's whole window, or only as long as it is. Recorded in the model folder, so that
         probes do the same. Default: as the model was trained.
-    margin : float, default 1.0
-        Silence behind the clip that a trimmed window holds at least, seconds.
+    margin : float, optional
+        Silence behind the clip that a window holds at least with `padding` "trimmed", seconds; default 1.
     group_by_length : bool, optional
         Whether clips of like length share a step; default: with trimmed windows.
     workers : int, optional
@@ -262,7 +262,7 @@ def finetune(
         "lora": None if adapters is None else adapters.to_dict(),
         "seed": seed, "language": language, "task": task, "leading_space": leading_space,
         "augment": None if augmentation is None else augmentation.to_dict(),
-        "padding": padding, "margin": margin if padding == "trimmed" else None,
+        "padding": padding, "margin": (1.0 if margin is None else margin) if padding == "trimmed" else None,
         "group_by_length": padding == "trimmed" if group_by_length is None else group_by_length,
         "evaluate": evaluate, "best_metric": best_metric, "keep": keep, "patience": patience,
         "max_samples": max_samples,
