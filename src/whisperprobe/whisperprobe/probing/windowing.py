@@ -68,8 +68,8 @@ class Windowing:
         padding = check_choice("padding", like.padding if padding is None else padding, PADDING)
         if margin is not None and padding == "window":
             raise InputError(
-                f"margin is {margin!r}, the silence behind a clip in a trimmed window, and windows are whole here. Give "
-                "padding 'trimmed' too, or leave margin out."
+                f"margin is {margin!r}, the silence behind a clip in a trimmed window, and windows are whole here. "
+                "Give padding 'trimmed' too, or leave margin out."
             )
         margin = like.margin if margin is None else margin
         check_choice("long_audio", long_audio, LONG_AUDIO)

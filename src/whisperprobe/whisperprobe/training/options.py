@@ -74,8 +74,8 @@ def check_options(given: Mapping[str, Any]) -> None:
         raise InputError("a tokenizer can only be given with from_config: a model has its own.")
     if given["margin"] is not None and given["padding"] != "trimmed":
         raise InputError(
-            f"margin is {given['margin']!r}, the silence behind a clip in a trimmed window; it needs padding 'trimmed'. "
-            "Give both, or leave margin out."
+            f"margin is {given['margin']!r}, the silence behind a clip in a trimmed window; it needs padding "
+            "'trimmed'. Give both, or leave margin out."
         )
     if given["from_config"] is not None and (given["lora"] or given["freeze"]):
         what = "lora" if given["lora"] else "freeze"

@@ -37,7 +37,7 @@ class RunFolder:
     """
 
     options_file = OPTIONS
-    found = ("steps", "step", "seconds", "clips_per_second", "evaluation")
+    found: tuple[str, ...] = ("steps", "step", "seconds", "clips_per_second", "evaluation")
     """Keys of `results.json`."""
 
     def __init__(self, path: Path, options: Mapping[str, Any]) -> None:
