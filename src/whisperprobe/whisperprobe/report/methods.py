@@ -1,4 +1,4 @@
-"""What was done and what the conditions do and do not model, said from the conditions themselves."""
+"""What was done, ready for a methods section: conditions, listeners, training, measures, intervals, software."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 from audiogram.errors import InputError
 from whisperprobe.comparison.listeners import WHISPER
 from whisperprobe.comparison.result import BASE, Comparison
-from whisperprobe.comparison.severity import pta4, severities, severity_note
+from whisperprobe.comparison.severity import pta4, severities
 from whisperprobe.comparison.words import and_between
 from whisperprobe.report.cells import Cell, SmallTable, number
 
 if TYPE_CHECKING:
     from audiogram.listening import Condition
 
-__all__ = ["conditions_table", "describe_condition", "limits", "methods_text", "training_options", "training_table"]
+__all__ = ["conditions_table", "describe_condition", "methods_text", "training_options", "training_table"]
 
 _TRAINED = {
     "model": "base", "from_config": "shape", "max_steps": "steps", "epochs": "epochs", "batch_size": "batch size",
@@ -71,44 +71,6 @@ def describe_condition(condition: Any) -> dict[str, str]:
         "noise": _words(noise) or "none",
         "normalise": condition.normalise,
     }
-
-
-def limits(conditions: Sequence[Any]) -> list[str]:
-    """What the conditions do and do not model; every sentence follows from these conditions."""
-    flat = [c.name for c in conditions if len(set(c.audiogram.thresholds)) == 1]
-    peak = [c.name for c in conditions if c.normalise == "peak"]
-    notes = [
-        f"“{name}” has the same threshold at every frequency, so its filter only changes the level, and peak "
-        "normalisation undoes that: up to scale, it is the identity. It is the unimpaired reference, not a model of "
-        "normal hearing."
-        for name in flat
-        if name in peak
-    ]
-    shaped = [c.name for c in conditions if c.filter == "attenuation" and c.name not in flat]
-    if shaped:
-        notes.append(
-            f"The filter “attenuation” ({and_between(shaped)}) is a fixed linear gain at every frequency. In the "
-            "sound, nothing is lost that a linear filter could not restore, and a model can learn to undo it; only "
-            "what falls more than 80 dB below a recording's loudest spot is cut off by the log-mel spectrogram that "
-            "Whisper hears. A real hearing loss also destroys information: sounds below threshold are gone, loudness "
-            "grows too fast above it, and neighbouring frequencies blur. Recovery after fine-tuning here says that "
-            "the cues were still in the signal, not that a listener with such a loss would recover."
-        )
-    if peak:
-        notes.append(
-            f"Peak normalisation ({and_between(peak)}) brings every clip to full scale after the filter. The "
-            "conditions thus model the shape of a loss, not the loss of audibility."
-        )
-    if len({c.normalise for c in conditions}) > 1:
-        kinds = and_between([f"{c.name}: {c.normalise}" for c in conditions])
-        notes.append(
-            f"The conditions are not normalised alike ({kinds}), so they differ in level as well as in what is heard. "
-            "A difference between them confounds the two."
-        )
-    severity = severity_note(conditions)
-    if severity is not None:
-        notes.append(severity)
-    return notes
 
 
 def methods_text(

@@ -80,7 +80,8 @@ def write_report(
 
     from whisperprobe.report.captions import captioned_figures
     from whisperprobe.report.citation import citations
-    from whisperprobe.report.methods import conditions_table, limits, methods_text, training_table
+    from whisperprobe.report.limits import limits
+    from whisperprobe.report.methods import conditions_table, methods_text, training_table
     from whisperprobe.report.palette import condition_colours
     from whisperprobe.report.people_section import (
         change_table,

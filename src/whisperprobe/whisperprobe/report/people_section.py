@@ -6,15 +6,18 @@ import math
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from whisperprobe.comparison.effects import condition_effects
+from whisperprobe.comparison.effects import condition_effects, reference_condition
 from whisperprobe.comparison.listeners import WHISPER, describe_measure
 from whisperprobe.comparison.people_summary import people_sentences, sound_sentences
 from whisperprobe.comparison.result import Comparison, model_name
 from whisperprobe.report import people_figures as draw
 from whisperprobe.report.cells import Cell, SmallTable, number
+from whisperprobe.report.sound_losses import loss_chart, loss_table, sound_losses
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
+
+    from whisperprobe.comparison.sounds import Sounds
 
 __all__ = [
     "change_table", "figures_of_people", "first_models", "listener_table", "people_context", "people_methods",
@@ -51,7 +54,8 @@ def figures_of_people(comparison: Comparison, order: Sequence[str]) -> Iterator[
         )
         yield "people-gain", draw.gain_chart(people, order), caption, f"Correlations and gains. {found}", 760
     if sounds is not None:
-        for number, model in enumerate(first_models(comparison)):
+        yield from _sound_losses(comparison, sounds, order)
+        for n, model in enumerate(first_models(comparison)):
             who = model_name(model, order)
             if (sounds.effects["model"] == model).any():
                 caption = (
@@ -60,9 +64,9 @@ def figures_of_people(comparison: Comparison, order: Sequence[str]) -> Iterator[
                     "interval."
                 )
                 alt = f"Effects by phonological make-up. {' '.join(sound_sentences(comparison))}"
-                yield f"sounds-effects-{number}", draw.make_up_chart(sounds, model, order), caption, alt, 640
+                yield f"sounds-effects-{n}", draw.make_up_chart(sounds, model, order), caption, alt, 640
         model = first_models(comparison)[0]
-        for number, condition in enumerate(order):
+        for n, condition in enumerate(order):
             part = sounds.confusions
             part = part[(part["model"] == model) & (part["condition"] == condition)]
             if part.empty:
@@ -72,7 +76,25 @@ def figures_of_people(comparison: Comparison, order: Sequence[str]) -> Iterator[
                 "in per cent of those spoken. On the diagonal, in grey: heard right."
             )
             alt = f"Confusions of consonants under {condition}; the same numbers are in sounds/confusions.csv."
-            yield f"sounds-confusions-{number}", draw.confusion_chart(sounds, model, condition), caption, alt, 620
+            yield f"sounds-confusions-{n}", draw.confusion_chart(sounds, model, condition), caption, alt, 620
+
+
+def _sound_losses(comparison: Comparison, sounds: Sounds, order: Sequence[str]) -> Iterator[_Drawn]:
+    """Which sounds suffer most, for the first model."""
+    model, reference = first_models(comparison)[0], reference_condition(order)
+    losses = sound_losses(sounds, model, reference)
+    lost = losses[losses["lost"] > 0].nlargest(5, "lost")
+    if losses["lost"].notna().any() and losses["condition"].nunique() > 1:
+        caption = (
+            f"How often each sound of the spoken words was heard right ({model_name(model, order)}), in answers whose "
+            "pronunciation is known; the sounds that lost most on top, in ARPABET."
+        )
+        named = ", ".join(
+            f"{s} under {c} {100 * v:.0f} points"
+            for s, c, v in zip(lost["sound"], lost["condition"], lost["lost"], strict=True)
+        )
+        alt = f"Sounds that lost most: {named or 'none lost anything'}. The same numbers are in the table of sounds."
+        yield "sounds-lost", loss_chart(losses, order, reference), caption, alt, 520
 
 
 def people_context(comparison: Comparison, order: Sequence[str]) -> dict[str, Any] | None:
@@ -138,7 +160,9 @@ def sounds_context(comparison: Comparison, order: Sequence[str]) -> dict[str, An
         f"out were {int(coverage['n_word_unknown']):,} to words without a pronunciation, "
         f"{int(coverage['n_answer_unknown']):,} without one themselves, and {int(coverage['n_empty']):,} empty ones."
     ]
-    return {"sentences": sound_sentences(comparison), "notes": notes, "table": table}
+    model, reference = first_models(comparison)[0], reference_condition(order)
+    losses = loss_table(sound_losses(sounds, model, reference), order, reference, model)
+    return {"sentences": sound_sentences(comparison), "notes": notes, "table": table, "losses": losses}
 
 
 def listener_table(comparison: Comparison, order: Sequence[str]) -> SmallTable | None:

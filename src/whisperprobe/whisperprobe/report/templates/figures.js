@@ -38,10 +38,14 @@ const figures = (() => {
     data.save(div.dataset.name + ".svg", decodeURIComponent(url.slice(url.indexOf(",") + 1)), "image/svg+xml");
   };
 
-  const repaint = (theme) => { for (const [div, source] of sources) if (div.layout) draw(div, source, theme); };
+  const repaint = (theme) => {
+    document.documentElement.classList.toggle("dark", theme === "dark"); // DataTables' own switch
+    for (const [div, source] of sources) if (div.layout) draw(div, source, theme);
+  };
   const resize = (size) => { for (const div of sources.keys()) if (div.layout) Plotly.relayout(div, size(div)); };
 
   const start = async () => {
+    repaint(current());
     dark.addEventListener("change", () => repaint(current()));
     // Paper: light colours, and no wider than an A4 or letter page.
     addEventListener("beforeprint", () => {

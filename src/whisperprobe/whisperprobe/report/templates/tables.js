@@ -36,11 +36,13 @@ const tables = (() => {
     most: ["at most", (value, wanted) => typeof value === "number" && value <= Number(wanted)],
   };
 
+  const named = (id) => `the table of ${id.replace(/-table$/, "")}`;
+
   const filterForm = (dt, id, columns) => {
     const form = document.createElement("form");
     form.dataset.filter = id;
     form.className = "filter";
-    form.setAttribute("aria-label", "Filter by column");
+    form.setAttribute("aria-label", `Filter ${named(id)} by column`);
     const choices = (entries) => entries.map(([value, label]) => `<option value="${data.escape(value)}">${data.escape(label)}</option>`).join("");
     form.innerHTML =
       `<label>Column <select name="column">${choices(columns.map((c, i) => [i, c.label]))}</select></label>` +
@@ -72,7 +74,7 @@ const tables = (() => {
       order: [], autoWidth: false, language: language(things),
       layout: {
         topStart: { buttons: [{
-          text: "Download CSV", attr: { "data-csv": id, "aria-label": `Download table as CSV: ${things}` },
+          text: "Download CSV", attr: { "data-csv": id, "aria-label": `Download ${named(id)} as CSV` },
           action: () => csv(dt, columns, id.replace(/-table$/, "")),
         }] },
         topEnd: "search",
@@ -87,11 +89,12 @@ const tables = (() => {
     tools.append(filterForm(dt, id, columns));
     const container = dt.table().container();
     container.querySelector(".dt-search").before(tools);
-    // The toolbar stays in sight while a wide table is scrolled under it.
+    container.querySelector(".dt-search input").setAttribute("aria-label", `Search ${named(id)}`);
     const note = document.createElement("p");
     note.className = "print-note note";
     container.append(note);
     const tell = () => {
+      container.querySelector(".dt-paging nav")?.setAttribute("aria-label", `Pages of ${named(id)}`);
       const { start, end, recordsDisplay, recordsTotal } = dt.page.info();
       const some = recordsDisplay < recordsTotal ? ` that match, of ${recordsTotal.toLocaleString("en")}` : "";
       note.textContent = end - start < recordsTotal
