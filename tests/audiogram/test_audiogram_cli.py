@@ -324,17 +324,6 @@ def installed():
     return shutil.which("audiogram", path=str(Path(sys.executable).parent))
 
 
-@pytest.mark.parametrize("arguments", [["presets"], ["show", "hfloss"], ["--help"], ["mask", "--help"]])
-def test_a_reader_that_has_gone_is_no_failure(installed, arguments):
-    reads, writes = os.pipe()
-    os.close(reads)
-    try:
-        done = subprocess.run([installed, *arguments], stdout=writes, stderr=subprocess.PIPE, text=True, check=False)
-    finally:
-        os.close(writes)
-    assert (done.returncode, done.stderr) == (0, "")
-
-
 def test_warnings_are_one_line(installed, clip, tmp_path):
     command = [installed, "simulate", str(clip), str(tmp_path / "out.wav"), "--audiogram", "1000:60"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

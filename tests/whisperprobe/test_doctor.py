@@ -5,13 +5,16 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from audiogram.console import run_app
 from whisperprobe import doctor
+from whisperprobe.cli import app
 from whisperprobe.doctor import EXTRAS, NEEDED, Finding, examine
 from whisperprobe.doctor_page import described, exit_code
 
@@ -52,6 +55,21 @@ def test_where_all_is_well_nothing_is_wrong(healthy: list[Finding]) -> None:
     assert exit_code(healthy) == 0
     assert described(healthy).endswith("Ready.")
     assert json.loads(described(healthy, as_json=True))[0]["check"] == "python"
+
+
+def test_the_command_prints_colours_on_a_terminal_only_and_json(
+    healthy: list[Finding], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(doctor, "examine", lambda: [*healthy, Finding("sound", "wrong", "no FLAC", "Mend it.")])
+    assert run_app(app, ["doctor"]) == 1
+    plain = capsys.readouterr().out
+    assert "\x1b" not in plain
+    assert run_app(app, ["doctor", "--json", "--quiet"]) == 1
+    found = json.loads(capsys.readouterr().out)
+    assert found[-1] == {"check": "sound", "state": "wrong", "found": "no FLAC", "remedy": "Mend it."}
+    coloured = described(doctor.examine(), coloured=True) + "\n"
+    assert "\x1b[31;1mWRONG\x1b[0m  sound" in coloured
+    assert re.sub(r"\x1b\[[0-9;]*m", "", coloured) == plain
 
 
 def test_it_knows_every_dependency_of_the_package() -> None:

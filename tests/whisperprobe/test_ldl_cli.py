@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import subprocess
@@ -67,6 +68,22 @@ def test_options_reach_the_fit(corpus: Path) -> None:
     )
     assert run_app(app, ["ldl", "evaluate", str(corpus), "-m", "fit", "--out", "heard", "-q"]) == 0
     assert ldl.load_ldl("heard").clips["semantic_support_for_form"].isna().all()
+
+
+def test_results_as_json(corpus: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_app(app, ["ldl", "train", str(corpus), "-s", "vectors.npz", "--out", "fit", "-q", "--json"]) == 0
+    trained = json.loads(capsys.readouterr().out)
+    assert (trained["model"], trained["results"]["events"]) == ("fit", 12)
+    assert run_app(app, ["ldl", "evaluate", str(corpus), "-m", "fit", "--out", "heard", "-q", "--json"]) == 0
+    heard = json.loads(capsys.readouterr().out)
+    accuracy = ldl.load_ldl("heard").clips["correct"].mean()
+    assert heard == {
+        "heard": "heard",
+        "results": {"clips": 3, "words": 3, "accuracy": accuracy, "accuracy_at_5": 1.0, "accuracy_at_10": 1.0},
+    }
+    call = ["ldl", "evaluate", str(corpus), "-m", "fit", "--out", "shared", "--shard", "0/2", "--json"]
+    assert run_app(app, call) == 0
+    assert json.loads(capsys.readouterr().out) == {"heard": "shared", "results": None}  # a share says nothing yet
 
 
 @pytest.mark.parametrize(

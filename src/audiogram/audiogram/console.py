@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any
 
+from audiogram.amounts import duration
 from audiogram.errors import AudiogramError, AudiogramWarning, InputError, StoppedError
 
 __all__ = ["LEVELS", "Progress", "check_stop", "configure", "is_quiet", "run_app", "shows_colours", "stop_on_signals"]
@@ -75,12 +76,14 @@ def run_app(app: Callable[..., Any], argv: list[str] | None = None) -> int:
     """
     arguments = sys.argv[1:] if argv is None else argv
     _state["debug"] = "--debug" in arguments
-    out = _WhileRead(sys.stdout or io.StringIO())  # none where it was closed before the start, as by `>&-`
-    with contextlib.redirect_stdout(out), _plain_warnings():
+    # there is no stream where it was closed before the start, as by `>&-`
+    out, err = _WhileRead(sys.stdout or io.StringIO()), _WhileRead(sys.stderr or io.StringIO())
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), _plain_warnings():
         try:
             return _exit_code(app, arguments)
         finally:
             out.flush()
+            err.flush()
 
 
 def _exit_code(app: Callable[..., Any], arguments: list[str]) -> int:
@@ -115,7 +118,7 @@ def _exit_code(app: Callable[..., Any], arguments: list[str]) -> int:
 
 
 class _WhileRead:
-    """Standard output as long as somebody reads it."""
+    """Standard output, or error, as long as somebody reads it."""
 
     def __init__(self, stream: Any) -> None:
         self._stream = stream
@@ -123,15 +126,21 @@ class _WhileRead:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
 
-    def write(self, text: str) -> int:
-        encoding = self._stream.encoding or "utf-8"
-        said = text.encode(encoding, "backslashreplace").decode(encoding)  # names of files may be of any bytes
+    @property
+    def buffer(self) -> _WhileRead:
+        """The stream of bytes below, which click writes to where the text's encoding is ASCII."""
+        return _WhileRead(self._stream.buffer)
+
+    def write(self, said: str | bytes) -> int:
+        if isinstance(said, str):
+            encoding = self._stream.encoding or "utf-8"
+            said = said.encode(encoding, "backslashreplace").decode(encoding)  # names of files may be of any bytes
         return int(self._unless_closed(self._stream.write, said) or 0)
 
     def flush(self) -> None:
         self._unless_closed(self._stream.flush)
 
-    def _unless_closed(self, act: Callable[..., Any], *arguments: str) -> Any:
+    def _unless_closed(self, act: Callable[..., Any], *arguments: str | bytes) -> Any:
         try:
             return act(*arguments)
         except BrokenPipeError:
@@ -251,8 +260,8 @@ class Progress:
             rate = (self._done - self._start_done) / max(now - self._start, 1e-9)
             left = (self.total - self._done) / max(rate, 1e-9)
             logging.getLogger("audiogram").info(
-                "%s: %d of %d %s, %.1f/s, %.0f s left%s",
-                self.label, self._done, self.total, self.unit, rate, left, f"  {note}" if note else "",
+                "%s: %d of %d %s, %.1f/s, %s left%s",
+                self.label, self._done, self.total, self.unit, rate, duration(left), f"  {note}" if note else "",
             )  # fmt: skip
 
     def _rate(self, now: float) -> str:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import sys
 
 import typer
 
-from audiogram.console import configure
-from whisperprobe.cli_options import Debug, LogLevel, Quiet, say
+from audiogram.console import configure, shows_colours
+from whisperprobe.cli_options import AsJson, Debug, LogLevel, Quiet, print_json, say
 
 __all__ = ["doctor"]
 
 
 def doctor(
-    as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
+    as_json: AsJson = False,
     log_level: LogLevel = "info",
     quiet: Quiet = False,
     debug: Debug = False,
@@ -33,5 +33,8 @@ def doctor(
     from whisperprobe.doctor_page import described, exit_code
 
     findings = examine()
-    say(described(findings, as_json=as_json))
+    if as_json:
+        print_json(findings)
+    else:
+        say(described(findings, coloured=shows_colours(sys.stdout)))
     raise typer.Exit(exit_code(findings))

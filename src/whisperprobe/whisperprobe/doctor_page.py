@@ -11,9 +11,10 @@ from whisperprobe.doctor import Finding
 __all__ = ["described", "exit_code"]
 
 _MARKS = {"ok": "ok   ", "note": "note ", "wrong": "WRONG"}
+_COLOURS = {"ok": "32", "note": "33", "wrong": "31;1"}  # ANSI's
 
 
-def described(findings: Sequence[Finding], *, as_json: bool = False, width: int = 100) -> str:
+def described(findings: Sequence[Finding], *, as_json: bool = False, width: int = 100, coloured: bool = False) -> str:
     """Say what was found, a line each, with the remedy under what needs one.
 
     Parameters
@@ -24,6 +25,8 @@ def described(findings: Sequence[Finding], *, as_json: bool = False, width: int 
         As a JSON list of objects instead.
     width : int, default 100
         Characters in a line.
+    coloured : bool, default False
+        Whether the words that begin a line are green, yellow and red, for a terminal.
 
     Returns
     -------
@@ -42,7 +45,11 @@ def described(findings: Sequence[Finding], *, as_json: bool = False, width: int 
     lines = []
     for one in findings:
         head, hang = f"{_MARKS[one.state]}  {one.check:<10}  ", " " * 19
-        lines += textwrap.wrap(one.found, width, initial_indent=head, subsequent_indent=hang, break_on_hyphens=False)
+        said = textwrap.wrap(one.found, width, initial_indent=head, subsequent_indent=hang, break_on_hyphens=False)
+        if coloured:
+            mark = _MARKS[one.state]
+            said[0] = f"\x1b[{_COLOURS[one.state]}m{mark}\x1b[0m{said[0].removeprefix(mark)}"
+        lines += said
         if one.remedy:
             lines += textwrap.wrap(
                 one.remedy, width, initial_indent=f"{hang}-> ", subsequent_indent=f"{hang}   ", break_on_hyphens=False
