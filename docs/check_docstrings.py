@@ -20,7 +20,7 @@ from numpydoc.docscrape import ClassDoc, FunctionDoc
 from numpydoc.validate import validate
 
 sys.path.insert(0, str(Path(__file__).parent))
-from generate_pages import MODULES, public_names
+from generate_pages import MODULES, handed_on, public_names
 
 DOCUMENTED = {"GL08", "SS01"}  # a docstring, with a summary
 COMPLETE = DOCUMENTED | {"PR01", "PR02", "PR07", "RT01", "YD01", "GL07"}  # parameters, returns, order
@@ -61,7 +61,7 @@ def problems(module: str, name: str) -> Iterator[str]:
 
 def main() -> int:
     """Check everything and print what is missing."""
-    names = [(module, name) for module in MODULES for name in public_names(module)]
+    names = [(m, name) for m in MODULES for name in public_names(m) if name not in handed_on(m)]
     found = [problem for module, name in names for problem in problems(module, name)]
     sys.stdout.write("\n".join([*found, f"{len(names)} public names, {len(found)} problems"]) + "\n")
     return int(bool(found))

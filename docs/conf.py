@@ -39,11 +39,13 @@ extensions = [
     "sphinx_copybutton",
     "sphinx_design",
     "mathml",
+    "names",
 ]
 exclude_patterns = ["_build", "**.ipynb_checkpoints", "requirements.txt"]
 templates_path = ["_templates"]
 root_doc = "index"
-default_role = "code"  # `name` in docstrings, as in Markdown
+default_role = "name"  # `name` in docstrings: code as in Markdown, and a link where it is public
+nitpicky = True
 
 myst_enable_extensions = ["colon_fence", "dollarmath", "deflist"]
 myst_heading_anchors = 3
@@ -62,13 +64,14 @@ numpydoc_show_class_members = False
 
 html_math_renderer = "mathml"
 
+WITH_PICTURES = ["gallery", *(f"generated/notebooks/{one.stem}" for one in (DOCS.parent / "notebooks").glob("*.ipynb"))]
 html_theme = "pydata_sphinx_theme"
 html_title = "audiogram · whisperprobe"
 html_theme_options = {
     "navigation_with_keys": False,
     "show_toc_level": 2,
     "header_links_before_dropdown": 6,
-    "secondary_sidebar_items": {"**": ["page-toc"], "generated/notebooks/*": [], "gallery": []},  # room for pictures
+    "secondary_sidebar_items": {"**": ["page-toc"], **{page: [] for page in WITH_PICTURES}},
 }
 html_context = {"default_mode": "auto"}
 html_show_sourcelink = False

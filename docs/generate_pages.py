@@ -13,10 +13,15 @@ import typer
 
 MODULES = {
     "audiogram": "Ears, filters, conditions, sound and corpora of sound.",
+    "audiogram.corpus": "Corpora of sound and row stages: the reader and writer that all commands share.",
+    "audiogram.filters.base": "What built-in filters stand on, for authors of plugins.",
     "audiogram.filters.conformance": "The suite that every filter must pass, for authors of plugins.",
     "audiogram.errors": "What both packages raise, and the warning that they give.",
     "whisperprobe": "Fine-tuning, probes, alignment, comparison, report, studies.",
     "whisperprobe.ldl": "The second listener: cues, meanings, learning, measures.",
+    "whisperprobe.training": "What fine-tuning is made of: tokenizer, augmentation, scores.",
+    "whisperprobe.comparison": "Listeners beside each other, beside people, and word by word.",
+    "whisperprobe.report": "The report, and its matrix as a still picture.",
 }
 PROGRAMS = {"audiogram": "audiogram.cli", "whisperprobe": "whisperprobe.cli"}
 _HELP_WIDTH = "100"
@@ -25,6 +30,18 @@ _HELP_WIDTH = "100"
 def public_names(module: str) -> list[str]:
     """What a module offers, without its version."""
     return [name for name in importlib.import_module(module).__all__ if not name.startswith("__")]
+
+
+def handed_on(module: str) -> dict[str, str]:
+    """Full names, by name, of what a module offers and one before it in the reference offers too."""
+    earlier = list(MODULES)[: list(MODULES).index(module)]
+    known = {
+        id(getattr(importlib.import_module(one), name)): f"{one}.{name}"
+        for one in reversed(earlier)
+        for name in public_names(one)
+    }
+    here = {name: getattr(importlib.import_module(module), name) for name in public_names(module)}
+    return {name: known[id(thing)] for name, thing in here.items() if callable(thing) and id(thing) in known}
 
 
 def clashing_files() -> dict[str, str]:
@@ -38,10 +55,15 @@ def clashing_files() -> dict[str, str]:
 
 
 def api_page(module: str) -> str:
-    """Page that lists a module's public names, each with a page of its own."""
-    lines = [f"   {name}" for name in public_names(module)]
+    """Page that lists a module's public names, each with a page of its own, which is the first module's that has it."""
+    elsewhere = handed_on(module)
+    lines = [f"   {name}" for name in public_names(module) if name not in elsewhere]
     listing = "\n".join([f".. currentmodule:: {module}", "", ".. autosummary::", "   :toctree: api", "", *lines])
-    return f"# `{module}`\n\n{MODULES[module]}\n\n```{{eval-rst}}\n{listing}\n```\n"
+    also = ", ".join(f"{{py:obj}}`{full}`" for full in elsewhere.values())
+    return (
+        f"# `{module}`\n\n{MODULES[module]}\n\n```{{eval-rst}}\n{listing}\n```\n"
+        + (f"\nAlso here: {also}.\n" if also else "")
+    )  # fmt: skip
 
 
 def commands(app: typer.Typer) -> Iterator[tuple[tuple[str, ...], Any]]:
@@ -82,12 +104,19 @@ def pages() -> dict[str, str]:
 
 
 def write_pages(docs: Path) -> None:
-    """Write them under DOCS/generated and bring the notebooks there; what is unchanged keeps its date."""
+    """Write them under DOCS/generated and bring the notebooks there; what is unchanged keeps its date.
+
+    Pages of names that are gone, left by an earlier build, are removed.
+    """
     folder = docs / "generated"
     os.makedirs(folder / "notebooks", exist_ok=True)
     for name, text in pages().items():
         file = folder / f"{name}.md"
         if not file.is_file() or file.read_text(encoding="utf-8") != text:
             file.write_text(text, encoding="utf-8")
+    files = clashing_files()
+    offered = {f"{m}.{name}" for m in MODULES for name in public_names(m) if name not in handed_on(m)}
+    for left in set(folder.glob("api/*.rst")) - {folder / "api" / f"{files.get(one, one)}.rst" for one in offered}:
+        left.unlink()
     for notebook in sorted((docs.parent / "notebooks").glob("*.ipynb")):
         shutil.copy2(notebook, folder / "notebooks" / notebook.name)

@@ -74,6 +74,13 @@ class Part:
 class Shard:
     """One of `of` equal shares of the parts: those whose number is `index` modulo `of`.
 
+    Parameters
+    ----------
+    index : int
+        Which share, from 0.
+    of : int
+        How many there are, at least 1.
+
     Examples
     --------
     >>> Shard.parse("1/4")
@@ -123,6 +130,11 @@ def plan_parts(rows: Mapping[str, int], rows_per_part: int) -> tuple[Part, ...]:
     -------
     tuple of Part
         In order; a split without rows has none.
+
+    Raises
+    ------
+    InputError
+        `rows_per_part` is below 1.
 
     Examples
     --------

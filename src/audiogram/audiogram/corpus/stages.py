@@ -60,8 +60,18 @@ _BUSY_SECONDS = 5.0  # how long the death of a worker of a killed run may take
 class StageReport:
     """What a stage has done, over the parts of this call's shard.
 
-    `rows_in` = `rows_out` + `failed`, all counted in clips; with several folders a clip that failed in one of them
-    counts as failed. `parts_skipped` were done before.
+    Parameters
+    ----------
+    rows_in : int
+        Clips: `rows_out` + `failed`.
+    rows_out : int
+        Clips that became rows.
+    failed : int
+        Clips that did not; with several folders, in at least one of them.
+    parts_done : int
+        Parts that this call has finished.
+    parts_skipped : int
+        Parts that were done before.
     """
 
     rows_in: int

