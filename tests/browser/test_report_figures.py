@@ -1,0 +1,39 @@
+"""Every chart of the report is drawn, and saved as a picture that other programs can open."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+
+import pytest
+
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_chart_is_saved_as_svg(scheme, demo, read, tmp_path):
+    page = read(demo, color_scheme=scheme)
+    buttons = page.locator("button[data-download]")
+    assert buttons.count() >= 5
+    for button in buttons.all():
+        with page.expect_download() as coming:
+            button.click()
+        file = tmp_path / coming.value.suggested_filename
+        coming.value.save_as(file)
+        assert file.suffix == ".svg"
+        root = ET.parse(file).getroot()
+        assert root.tag == f"{SVG}svg"
+        assert float(root.get("width", 0)) >= 600
+        texts = ["".join(t.itertext()) for t in root.iter(f"{SVG}text")]
+        assert len([t for t in texts if t.strip()]) >= 5, file.name
+        assert "NaN" not in file.read_text(encoding="utf-8"), file.name
+        paper = next(r for r in root.iter(f"{SVG}rect"))
+        assert "rgb(255, 255, 255)" in paper.get("style", ""), "for paper, whatever the screen is like"
+
+
+def test_every_chart_is_drawn_and_says_what_it_shows(study, read):
+    charts = read(study).locator(".plot").all()
+    assert len(charts) >= 5
+    for chart in charts:
+        assert chart.locator("svg.main-svg").count() >= 1, chart.get_attribute("id")
+        assert chart.locator("path, rect.bg").count() >= 3
+        assert len(chart.get_attribute("aria-label") or "") > 20
