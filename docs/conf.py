@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from myst_nb.core import render
+from numpydoc import xref
 
 import audiogram
 
@@ -19,6 +20,7 @@ DOCS = Path(__file__).parent
 sys.path.insert(0, str(DOCS))
 
 from generate_pages import clashing_files, write_pages  # noqa: E402
+from names import targets  # noqa: E402
 
 write_pages(DOCS)  # before autosummary looks for pages to follow
 # Commands in tutorials are those of this environment, active or not. Models here are so small that threads only get
@@ -61,6 +63,10 @@ autosummary_generate = True
 autosummary_filename_map = clashing_files()
 autodoc_typehints = "none"
 numpydoc_show_class_members = False
+numpydoc_xref_param_type = True  # types that are ours are links
+numpydoc_xref_aliases = {name: full for name, full in targets().items() if name[0].isupper() and "." not in name}
+numpydoc_xref_ignore = "all"
+xref.DEFAULT_LINKS.clear()  # those of Python and NumPy would need their inventories, from the network
 
 html_math_renderer = "mathml"
 
