@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from audiogram.console import stop_on_signals
-from audiogram.errors import InputError
 from audiogram.listening import as_condition
-from whisperprobe.devices import chosen_device
 from whisperprobe.training.adapters import Lora
 from whisperprobe.training.augment import Augmentation
 from whisperprobe.training.batch_plan import BatchPlan
+from whisperprobe.training.inputs import corpus_of, device_of, listener_of, tokenizer_digest
 from whisperprobe.training.options import check_options, chosen_precision
 from whisperprobe.training.processes import Processes
 from whisperprobe.training.recipes import DEFAULTS, settings
@@ -24,7 +22,6 @@ from whisperprobe.training.surroundings import quiet_generators, quiet_transform
 
 if TYPE_CHECKING:
     from audiogram import Condition
-    from whisperprobe.training.model_folder import Listener
 
 __all__ = ["FinetuneResult", "finetune"]
 
@@ -237,12 +234,12 @@ def finetune(
     check_options({**given, **chosen, "batch_size": chosen["batch_size"] or batch_size})
     augmentation, adapters = Augmentation.of(augment), Lora.of(lora)
     hearing = None if condition is None else as_condition(condition)
-    where = _device(device)
+    where = device_of(device)
     computed_in = chosen_precision(precision, where)
     processes = Processes.here(where)
     plan = BatchPlan.of(chosen["global_batch"], chosen["batch_size"], processes.count)
     reading = {"text_pattern": text_pattern, "text_map": text_map, "split": split}
-    corpus, masked = _corpus(source, hearing, max_samples, seed, reading)
+    corpus, masked = corpus_of(source, hearing, max_samples, seed, reading)
     from whisperprobe.training.model_folder import weights_digest
 
     options = {
@@ -252,7 +249,7 @@ def finetune(
         "from_config": None if from_config is None else dict(from_config),
         "vocabulary_size": vocabulary_size if from_config is not None and tokenizer is None else None,
         "tokenizer": None if tokenizer is None else str(tokenizer),
-        "tokenizer_sha256": _tokenizer_digest(tokenizer),
+        "tokenizer_sha256": tokenizer_digest(tokenizer),
         "condition": None if hearing is None else hearing.to_dict(),
         "recipe": recipe, "max_steps": chosen["max_steps"], "epochs": chosen["epochs"],
         **{name: chosen[name] for name in (
@@ -286,69 +283,8 @@ def finetune(
                 "auto_batch": auto_batch, "tensorboard": tensorboard,
             }  # fmt: skip
             run = Run(folder, corpus, hearing, augmentation, adapters, plan, processes, where, computed_in, how)
-            done = fit(run, _listener(corpus, model, from_config, vocabulary_size, tokenizer, language, task, seed))
+            done = fit(run, listener_of(corpus, model, from_config, vocabulary_size, tokenizer, language, task, seed))
     return _result(folder.path, done)
-
-
-def _device(name: str) -> str:
-    """Resolve the option: "cpu", or "cuda" for the GPU that belongs to this process."""
-    if name.startswith("cuda:"):
-        number = name.partition(":")[2]
-        raise InputError(
-            f"finetune trains on the first GPU that it sees, and device is {name!r}. Set CUDA_VISIBLE_DEVICES={number} "
-            "and give device 'cuda'; for several GPUs start it by torchrun --nproc-per-node N."
-        )
-    return chosen_device(name)
-
-
-def _corpus(
-    source: Any, hearing: Condition | None, max_samples: int | None, seed: int, reading: Mapping[str, Any]
-) -> tuple[Any, Any]:
-    """The corpus to train on, and the condition that it was masked with, if it was."""
-    from whisperprobe.training.data import open_speech, training_split
-
-    corpus = open_speech(source, **reading)
-    if max_samples is not None:
-        corpus = corpus.sample(max_samples, seed)
-    training_split(corpus)
-    masked = (corpus.manifest or {}).get("condition")
-    if masked and hearing is not None:
-        name = masked.get("name") if isinstance(masked, Mapping) else masked
-        raise InputError(
-            f"the corpus is filtered already (condition {name!r}), and condition {hearing.name!r} would filter it "
-            "again. Give the unfiltered corpus, or no condition."
-        )
-    return corpus, masked
-
-
-def _tokenizer_digest(folder: str | Path | None) -> str | None:
-    if folder is None:
-        return None
-    file = Path(folder) / "tokenizer.json"
-    if not file.is_file():
-        raise InputError(f"{folder} has no tokenizer.json; give the folder of a WhisperTokenizer.")
-    return hashlib.sha256(file.read_bytes()).hexdigest()
-
-
-def _listener(
-    corpus: Any, model: Any, shape: Any, vocabulary_size: int, tokenizer: Any, language: str, task: str, seed: int
-) -> Listener:
-    from whisperprobe.labels import language_code
-    from whisperprobe.training.model_folder import load_listener, new_listener
-
-    if model is not None:
-        return load_listener(model)
-    code = language_code(language)
-    if tokenizer is not None:
-        from transformers import WhisperTokenizer
-
-        words = WhisperTokenizer.from_pretrained(str(tokenizer))
-    else:
-        from whisperprobe.training.tokenizer import train_tokenizer
-
-        texts = (row["text"] or "" for row in corpus.rows("train"))
-        words = train_tokenizer(texts, vocabulary_size, languages=[code], task=task)
-    return new_listener(shape, words, language=code, task=task, seed=seed)
 
 
 def _result(path: Path, results: Mapping[str, Any]) -> FinetuneResult:
