@@ -111,6 +111,15 @@ def test_bad_content(content, words, tmp_path):
         sound.read(path)
 
 
+def test_a_library_without_mp3_is_told(tmp_path, monkeypatch):
+    (tmp_path / "a.mp3").write_bytes(b"ID3 or what looks like it")
+    with pytest.raises(InputError, match="Is it an audio file, and complete"):
+        sound.read(tmp_path / "a.mp3")
+    monkeypatch.setattr(soundfile, "available_formats", lambda: {"WAV": "WAV (Microsoft)", "FLAC": "FLAC"})
+    with pytest.raises(InputError, match=r"Is it MP3\? This libsndfile, 1\..*pip install --force-reinstall soundfile"):
+        sound.read(tmp_path / "a.mp3")
+
+
 def test_bad_paths(tmp_path):
     with pytest.raises(InputError, match="no such sound file"):
         sound.read(tmp_path / "none.wav")

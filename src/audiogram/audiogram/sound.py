@@ -94,7 +94,7 @@ def read(
     except (soundfile.LibsndfileError, RuntimeError) as error:
         if isinstance(error, InputError):
             raise
-        raise InputError(f"cannot read {name} as sound: {_reason(error)} Is it an audio file, and complete?") from None
+        raise InputError(f"cannot read {name} as sound: {_reason(error)} {_likely_mistake()}") from None
     if not blocks:
         raise InputError(f"{name} has no samples (0 s of sound).")
     samples = blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
@@ -104,6 +104,17 @@ def read(
     if peak == 0 and not allow_silent:
         raise InputError(f"{name} is silent: all {len(samples)} samples are 0.")
     return np.ascontiguousarray(samples), rate
+
+
+def _likely_mistake() -> str:
+    import soundfile
+
+    if "MP3" in soundfile.available_formats():
+        return "Is it an audio file, and complete?"
+    return (
+        f"Is it MP3? This libsndfile, {soundfile.__libsndfile_version__}, knows none: 1.1 and newer do, and "
+        "`pip install --force-reinstall soundfile` brings one."
+    )
 
 
 class _Bytes(io.BytesIO):

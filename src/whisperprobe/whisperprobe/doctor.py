@@ -186,7 +186,9 @@ def sound_libraries() -> list[Finding]:
     found = f"soundfile {version_of('soundfile')}, libsndfile {version}"
     if lacking:
         state = "wrong" if "FLAC" in lacking else "note"
-        remedy = "pip install --upgrade soundfile: libsndfile 1.1 and newer know them. Common Voice is MP3."
+        remedy = "libsndfile 1.1 and newer know them, and pip install --force-reinstall soundfile brings one."
+        if "MP3" in lacking:
+            remedy += " Common Voice is MP3: none of its clips could be read here."
         return [Finding("sound", state, f"{found} without {', '.join(lacking)}", remedy)]
     return [Finding("sound", "ok", f"{found}: FLAC, MP3, Opus")]
 

@@ -56,7 +56,8 @@ def described(findings: Sequence[Finding], *, as_json: bool = False, width: int 
             )
     wrong = sum(one.state == "wrong" for one in findings)
     what = "1 thing" if wrong == 1 else f"{wrong} things"
-    closing = f"{what} will fail until {'it is' if wrong == 1 else 'they are'} mended." if wrong else "Ready."
+    ready = "Ready, but for what the notes say." if any(one.state == "note" for one in findings) else "Ready."
+    closing = f"{what} will fail until {'it is' if wrong == 1 else 'they are'} mended." if wrong else ready
     return "\n".join([*lines, "", closing])
 
 
