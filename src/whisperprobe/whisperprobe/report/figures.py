@@ -24,6 +24,7 @@ __all__ = [
 
 _Cells = Mapping[tuple[str, str], Mapping[str, Any]]
 LEGEND_ABOVE = {"orientation": "h", "y": 1.02, "yanchor": "bottom"}
+_CONTROLS = {code: 0x2400 + code for code in range(0x20)} | {0x7F: 0x2421}
 _SAMPLE = 400  # quantiles that stand for a distribution, so that 27,000 words cost no more than 200
 
 
@@ -206,8 +207,14 @@ def _cell_hover(table: _Cells, cell: tuple[str, str], measure: str, order: Seque
 
 
 def plain(text: str) -> str:
-    """Text for plotly, which reads a small HTML of its own."""
-    return str(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    """Text for plotly, which reads a small HTML of its own; control characters, which no SVG may hold, as pictures.
+
+    Examples
+    --------
+    >>> plain("a<b"), plain("a\\x1bb")
+    ('a&lt;b', 'a␛b')
+    """
+    return str(text).translate(_CONTROLS).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def rgba(colour: str, alpha: float) -> str:

@@ -9,7 +9,7 @@
   // On paper nothing can be opened.
   const opened = [];
   addEventListener("beforeprint", () => {
-    for (const details of document.querySelectorAll("details:not([open]):not(.tools)")) { details.open = true; opened.push(details); }
+    for (const details of document.querySelectorAll("details:not([open], .tools, .long)")) { details.open = true; opened.push(details); }
   });
   addEventListener("afterprint", () => { for (const details of opened.splice(0)) details.open = false; });
 

@@ -34,11 +34,20 @@ const tokens = (() => {
     return found;
   };
 
-  const quoted = (token) => (/^<\|.*\|>$/.test(token) ? "end" : `“${token}”`);
-  const plain = (text) => text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
+  // Control characters have pictures of their own; in an SVG they may not stand.
+  const visible = (text) => text.replace(/[\u0000-\u001f]/g, (c) => String.fromCharCode(0x2400 + c.charCodeAt(0))).replace("\u007f", "\u2421");
+  const quoted = (token) => (/^<\|.*\|>$/.test(token) ? "end" : `“${visible(token)}”`);
+  const plain = (text) => visible(text).replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
+  const shorter = (text) => (text.length > 40 ? text.slice(0, 39) + "…" : text);
   const same = (a, b) => a.trim().toLowerCase() === b.trim().toLowerCase();
 
   const GREY = { light: ["#8f9aa7", "#c3cad2", "#d5dae0", "#e2e6ea", "#edf0f2"], dark: ["#717d8b", "#4c5662", "#414a55", "#373f49", "#2e353e"] };
+
+  // Black or white, whichever stands out on a colour (WCAG's luminance; 0.18 is where they meet).
+  const ink = (colour) => {
+    const [r, g, b] = [1, 3, 5].map((i) => (parseInt(colour.slice(i, i + 2), 16) / 255) ** 2.2);
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b > 0.18 ? "#000000" : "#ffffff";
+  };
 
   // One panel: bars of the answer's tokens, a gap, bars of the spoken word's.
   const panel = (mine, colour, axes, theme, traces) => {
@@ -65,7 +74,7 @@ const tokens = (() => {
     bars.filter((bar) => bar.x.length).forEach((bar) => traces.push({
       type: "bar", orientation: "h", x: bar.x, y: bar.y, base: bar.base, text: bar.text, customdata: bar.hover,
       textposition: "inside", insidetextanchor: "middle", textangle: 0, constraintext: "none", cliponaxis: true,
-      textfont: { size: 11 }, marker: { color: bar.colour, line: { width: 0 } }, width: 0.74,
+      textfont: { size: 11, color: bar.colour.map(ink) }, marker: { color: bar.colour, line: { width: 0 } }, width: 0.74,
       hovertemplate: "%{customdata}<extra></extra>", showlegend: false, xaxis: axes.x, yaxis: axes.y,
     }));
     return {
@@ -84,7 +93,7 @@ const tokens = (() => {
       const mine = found.filter((t) => t.cell === k);
       return Math.min(MOST, mine.filter((t) => !t.spoken).length) + Math.min(MOST, mine.filter((t) => t.spoken).length) + 0.6;
     })));
-    const [bar, title, gap] = [20, 26, 22];
+    const [bar, title, gap] = [20, 38, 18];
     const inner = rows.reduce((sum, n) => sum + n * bar + title + gap, 0);
     const layout = { barmode: "overlay", dragmode: false, height: Math.ceil(inner + 40), margin: { l: 10, r: 10, t: 10, b: 30 }, annotations: [], showlegend: false };
     const traces = [];
@@ -109,7 +118,7 @@ const tokens = (() => {
         };
         layout.annotations.push({
           x: left, y: high, xref: "paper", yref: "paper", xanchor: "left", yanchor: "bottom", showarrow: false, align: "left",
-          text: `<b>${plain(about.cells[k].who)}</b>, hearing ${plain(condition)}: ${plain(answers[k] ?? "–")}`, font: { size: 12 },
+          text: `<b>${plain(about.cells[k].who)}</b>, hearing ${plain(condition)}<br>${plain(shorter(answers[k] ?? "–"))}`, font: { size: 12 },
         });
       });
       top += rows[m] * bar + title + gap;
@@ -145,7 +154,7 @@ const tokens = (() => {
   const rounded = (p) => Number(p.toPrecision(3));
   const table = (found, about) => found.map((t) => [
     about.cells[t.cell].who, about.cells[t.cell].condition, t.spoken ? "spoken word" : "answer", t.position + 1, t.token,
-    rounded(t.p), t.bits, t.rank, t.entropy, t.choices.map((c) => `${quoted(c.token)} ${c.p.toFixed(2)}`).join(", ") || null,
+    rounded(t.p), t.bits, t.rank, t.entropy, t.choices.filter((c) => c.p >= 0.005).map((c) => `${quoted(c.token)} ${c.p.toFixed(2)}`).join(", ") || null,
     ...Array.from({ length: CHOICES }, (_, k) => [t.choices[k]?.token ?? null, t.choices[k] ? rounded(t.choices[k].p) : null]).flat(),
   ]);
 
