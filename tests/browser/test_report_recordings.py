@@ -41,8 +41,8 @@ def assert_decodes_to_what_was_heard(player, study, condition: str, clip_id: str
     samples, rate = next(iter(corpus.read(found[0][0], [found[0][1]]))).audio()
     decoded = player.evaluate(DECODED, rate)
     assert decoded["channels"] == 1
-    # 16 bits of a recording that is turned down where it would clip
-    np.testing.assert_allclose(decoded["samples"], samples / max(1.0, np.abs(samples).max()), atol=1.01 / 32768)
+    # 16 bits of a recording that is turned down where it would clip; above zero Chromium takes 32767 for 1
+    np.testing.assert_allclose(decoded["samples"], samples / max(1.0, np.abs(samples).max()), atol=2 / 32768)
 
 
 def look_up(page: Page, text: str) -> None:
@@ -139,7 +139,7 @@ def test_answers_and_their_tokens(page, clips, tmp_path):
     tokens = downloaded(page, "token-table", tmp_path)
     assert tokens["probability"].between(0, 1).all()
     np.testing.assert_allclose(tokens["bits"], -np.log2(tokens["probability"]), rtol=0.01, atol=0.01)
-    said = tokens[(tokens["part"] == "answer") & (tokens["token"] != "end")]
+    said = tokens[(tokens["part"] == "answer") & ~tokens["token"].str.fullmatch(r"<\|.*\|>")]
     joined = said.groupby(["model", "hearing"])["token"].agg("".join).str.strip()
     compared = answers.set_index(["model", "hearing"])["answer"].str.strip()
     assert len(joined) >= 3
