@@ -76,7 +76,7 @@ def captioned_figures(
     add("matrix", draw.matrix_chart(comparison, order), _MATRIX, alt, 760)
     if conditions:
         alt = f"Audiograms: {'; '.join(map(_describe_ear, conditions))}."
-        add("audiograms", draw.audiogram_chart(conditions, order), _AUDIOGRAMS, alt, 360)
+        add("audiograms", draw.audiogram_chart(conditions, order), _AUDIOGRAMS, alt, 320)
     if WHISPER in set(comparison.clips["listener"]):  # other listeners have no probabilities of words
         alt = "Distributions of the spoken word's surprisal and rank, by condition, unadapted and tuned."
         add("distributions", draw.distribution_chart(comparison, order), _DISTRIBUTIONS, alt, 760)

@@ -47,7 +47,7 @@ def write_report(
         The conditions, in the order in which they are shown; those that were probed but are not listed follow.
     corpora : mapping of str to path or HeardThrough
         What each condition's models heard, for the players and spectrograms: a corpus, or one and the condition that
-        it is heard through (`whisperprobe.report.sources`); may be empty.
+        it is heard through; may be empty.
     training : mapping of str to path, optional
         Folders of fine-tuned models by label, for the training curves and the methods.
     provenance : mapping, optional

@@ -25,7 +25,7 @@ _WHISPER_RATE = 16_000  # Hz; conditions applied on the fly hear what the model 
 
 @dataclass(frozen=True)
 class HeardThrough:
-    """A corpus, and the condition that is applied to it on the fly.
+    """A corpus, and the condition that it is heard through on the fly, as `write_report` takes it.
 
     Parameters
     ----------
@@ -33,6 +33,12 @@ class HeardThrough:
         The recordings as they are.
     condition : audiogram.Condition
         What they were heard through.
+
+    Examples
+    --------
+    >>> import audiogram as ag
+    >>> HeardThrough("recordings", ag.condition("hfloss")).condition.name
+    'hfloss'
     """
 
     corpus: str | Path
