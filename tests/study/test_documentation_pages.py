@@ -131,7 +131,9 @@ def test_citation_names_the_version() -> None:
     cited = re.search(r"^version: (.*)$", (ROOT / "CITATION.cff").read_text(encoding="utf-8"), re.MULTILINE)
     assert cited is not None
     assert {audiogram.__version__, whisperprobe.__version__} == {cited[1]}
-    assert f"version {cited[1]}" in (DOCS / "citation.md").read_text(encoding="utf-8")
+    page = (DOCS / "citation.md").read_text(encoding="utf-8")
+    assert f"version {cited[1]}" in page
+    assert f"version = {{{cited[1]}}}" in page
 
 
 def test_glossary_is_in_the_order_of_the_alphabet() -> None:
