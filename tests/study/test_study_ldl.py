@@ -18,8 +18,10 @@ import pandas as pd
 import pytest
 
 import whisperprobe
+from audiogram.console import run_app
 from audiogram.errors import InputError, WorkError
 from whisperprobe import ldl
+from whisperprobe.cli import app
 from whisperprobe.study import Plan, Study, StudyResult, plan, run_study
 
 MODEL = Path(whisperprobe.__file__).parent / "demo" / "model"
@@ -152,6 +154,22 @@ def test_a_finished_study_is_not_learnt_again(finished: StudyResult, study: Path
     assert (record["kind"], record["clips"]) == ("ldl-train", 8 * 3)
     with pytest.raises(InputError, match=r"belongs to another study.*ldl\.rate: there 0\.5, here 0\.4"):
         run_study(changed(study, ldl={"rate": 0.4}), finished.out)
+
+
+def test_a_dry_run_says_what_is_left_and_writes_nothing(
+    finished: StudyResult, study: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    assert run_app(app, ["run", str(study), "--out", str(out), "--dry-run"]) == 0
+    said = capsys.readouterr().out
+    assert "study both: 17 of 17 stages left" in said
+    assert re.search(r"^ldl-train\.log-mel\.hfloss\.seed-1 +24 +\S+ s +\S+ MB$", said, re.MULTILINE), said
+    assert re.search(r"^about .* of disk on this machine$", said, re.MULTILINE)
+    assert not out.exists()
+    assert run_app(app, ["run", str(study), "--out", str(finished.out), "--dry-run", "--json", "--only", "ldl"]) == 0
+    rows = json.loads(capsys.readouterr().out)["stages"]
+    assert len(rows) == 4 + 8
+    assert {row["left"] for row in rows} == {0}
 
 
 def test_a_folder_that_was_moved_goes_on_where_it_is(finished: StudyResult, study: Path, tmp_path: Path) -> None:

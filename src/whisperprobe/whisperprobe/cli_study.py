@@ -72,25 +72,42 @@ def run_study_file(
     only: OnlyStage = None,
     shard: Shard = None,
     workers: Annotated[
-        int | None, typer.Option("--workers", "-j", metavar="N", help="Processes that filter; default the study's.")
+        int | None,
+        typer.Option("--workers", "-j", metavar="N", help="Processes that filter and make cues; default the study's."),
     ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what is left, its time and disk; compute and write nothing.")
+    ] = False,
     as_json: AsJson = False,
     log_level: LogLevel = "info",
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Run a study: mask, fine-tune, probe, compare, report. Started again, it goes on where it stopped.
+    """Run a study: mask, fine-tune, probe, learn, compare, report. Started again, it goes on where it stopped.
 
     \b
     Examples:
       whisperprobe run study.toml
+      whisperprobe run study.toml --dry-run
       whisperprobe run study.toml --out results
       whisperprobe run study.toml --source recordings --only mask
       whisperprobe run study.toml --only probe.base.hfloss --shard 0/8
     """
     configure(log_level=log_level, quiet=quiet, debug=debug)
-    from whisperprobe.study import read_study, run_study
+    from whisperprobe.study import plan, read_study, run_study
 
+    if dry_run:
+        from dataclasses import asdict
+
+        from whisperprobe.study_forecast import describe_expected, expected_stages
+
+        planned = plan(read_study(study, source=source), out)
+        rows = expected_stages(planned, only=only, workers=workers)
+        if as_json:
+            print_json({"results": planned.out, "stages": [asdict(row) for row in rows]})
+        else:
+            say(*describe_expected(rows, planned))
+        return
     start = time.monotonic()
     result = run_study(read_study(study, source=source), out, only=only, shard=shard, workers=workers)
     _close(result, time.monotonic() - start, as_json)

@@ -26,10 +26,10 @@ CPU = 8e10  # operations/s of a core (probe.py: encoder of whisper-tiny, 0.39 s 
 GPU = 3e14  # operations/s of an H100: 30 % of its peak in bfloat16, an assumption
 SOUND = {"flac24": 30_000, "flac16": 18_000, "wav": 32_000, "wav32f": 64_000}  # bytes per s at 16 kHz (spoken words)
 PROBE = 30_000, 700  # bytes of a part's tables, and of a clip's rows, beside vectors (the demo's runs)
-CUES = {"cfbsf": (0.001, 0.004), "log-mel": (0.001, 0.002)}  # s of one core per word, and per s of it
+CUES = {"cfbsf": (0.002, 0.003), "log-mel": (0.002, 0.0005)}  # s of one core per word, and per s of it (ldl_cues.py)
 CHUNKS = 5  # of C-FBSF cues per second
 DIMENSIONS = 300  # of fastText's vectors
-UNDERSTOOD = 40_000, 700  # bytes of a part's tables of what a lexicon understood, and of a word's rows
+UNDERSTOOD = 15_000, 180  # bytes of a part's tables of what a lexicon understood, and of a word's rows
 POSITIONS = 50  # encoder positions per second
 
 
