@@ -354,7 +354,7 @@ def test_options_of_trainings_are_told_and_where_they_differ(tmp_path: Path) -> 
     assert "/somewhere" not in text
     table = training_table(folders)
     assert table is not None
-    assert [str(cell) for cell in table.rows[1]] == ["hfloss", "the model “small”", "160", "0.0001"]
+    assert [str(cell) for cell in table.rows[1]] == ["hfloss", "a local checkpoint, “small”", "160", "0.0001"]
     assert training_table({"none": tmp_path}) is None
     (tmp_path / "hfloss" / "finetune.json").write_text("{")
     with pytest.raises(InputError, match="is not JSON"):
@@ -362,7 +362,7 @@ def test_options_of_trainings_are_told_and_where_they_differ(tmp_path: Path) -> 
 
 
 def test_base_model_is_told_from_the_manifest(with_tokens: Comparison) -> None:
-    assert "The unadapted model was the model “gone”" in methods_text(with_tokens, {})[0]
+    assert "The unadapted model was a local checkpoint, “gone”" in methods_text(with_tokens, {})[0]
 
 
 def test_every_filter_of_the_library_says_what_it_does_not_model() -> None:

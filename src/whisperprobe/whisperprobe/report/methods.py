@@ -124,7 +124,11 @@ def _base_model(comparison: Comparison) -> str:
 def _model_name(model: object) -> str:
     """A hub's name as it is; of a folder, its own name: where it lay tells a reader nothing."""
     text = str(model)
-    return text if text.count("/") == 1 and not text.startswith((".", "/", "~")) else f"the model “{Path(text).name}”"
+    return (
+        text
+        if text.count("/") == 1 and not text.startswith((".", "/", "~"))
+        else f"a local checkpoint, “{Path(text).name}”"
+    )
 
 
 def _training(training: Mapping[str, str | Path]) -> str:

@@ -83,15 +83,13 @@ def word_table_of(comparison: Comparison, order: Sequence[str], reference: str) 
         for model, _ in shown_cells(comparison, condition):
             rows = table[(table["model"] == model) & (table["condition"] == condition)].set_index("word").reindex(words)
             who, says = _who(model, condition, order)
-            columns += [
-                _column(f"accuracy_{who}_{condition}", f"{says}correct %", "percent"),
-                _column(f"surprisal_{who}_{condition}", f"{says}bits", "bits"),
-            ]
-            data += [
-                Numbers(f"accuracy_{who}_{condition}", 100 * as_numbers(rows["accuracy"]), 1),
-                Numbers(f"surprisal_{who}_{condition}", as_numbers(rows["surprisal"]), 2),
-            ]
-            width += 2
+            columns.append(_column(f"accuracy_{who}_{condition}", f"{says}correct %", "percent"))
+            data.append(Numbers(f"accuracy_{who}_{condition}", 100 * as_numbers(rows["accuracy"]), 1))
+            width += 1
+            if rows["surprisal"].notna().any():  # other listeners than Whisper have none
+                columns.append(_column(f"surprisal_{who}_{condition}", f"{says}bits", "bits"))
+                data.append(Numbers(f"surprisal_{who}_{condition}", as_numbers(rows["surprisal"]), 2))
+                width += 1
             if model != condition:
                 key = f"confusion_{who}_{condition}"
                 columns.append(_column(key, f"{says}heard as", "text"))

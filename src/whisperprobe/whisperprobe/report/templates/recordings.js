@@ -56,6 +56,7 @@ const recordings = (() => {
 
   const answers = (row) => about.cells.map((_, k) => (packed.columns[`answer_${k}`] ? get(`answer_${k}`, row) : null));
 
+  const mixed = about.cells.some((cell) => cell.measure !== "bits"); // listeners that know no surprisal
   const answerSpec = [
     { key: "model", title: "Model", kind: "text" },
     { key: "hearing", title: "Hearing", kind: "text" },
@@ -69,13 +70,14 @@ const recordings = (() => {
       },
     },
     { key: "correct_percent", title: "Correct %", kind: "count" },
-    { key: "value", title: "Bits", kind: "bits" },
+    { key: "value", title: mixed ? "Value" : "Bits", kind: "bits" },
     { key: "rank", title: "Rank", kind: "percent" },
+    ...(mixed ? [{ key: "measure", title: "What the value is", kind: "text" }] : []),
   ];
 
   const answerRows = (row) => about.cells.map((cell, k) => [
     cell.who, cell.condition, get("text", row) ?? get("word", row), get(`answer_${k}`, row), get(`correct_${k}`, row),
-    get(`value_${k}`, row), get(`rank_${k}`, row),
+    get(`value_${k}`, row), get(`rank_${k}`, row), ...(mixed ? [cell.measure] : []),
   ]).filter(([, , , answer, correct, value]) => answer !== null || correct !== null || value !== null);
 
   const sentence = (row, sound, known) => {
