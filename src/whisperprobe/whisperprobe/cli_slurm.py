@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from audiogram.console import configure
-from audiogram.errors import InputError, unknown_name
+from audiogram.errors import InputError
 from whisperprobe.cli_options import AsJson, Debug, LogLevel, Quiet, print_json, say
 from whisperprobe.cli_study import OnlyStage, StudyFile, StudySource
 
@@ -110,9 +110,7 @@ def submit(
         factors=machine_factors(folder, *(rates or [])),
         shards=before,
     )
-    chosen = [job for job in jobs if job.stage.chosen(only)]
-    if not chosen:
-        raise unknown_name("stage", only, dict.fromkeys([*(j.stage.kind for j in jobs), *(j.stage.name for j in jobs)]))
+    chosen = [job for job in jobs if job.stage in planned.chosen(only)]
     if not as_json:
         _show(chosen, planned)
     if dry_run:

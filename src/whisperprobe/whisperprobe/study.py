@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from audiogram.console import check_stop, stop_on_signals
 from audiogram.corpus.layout import Shard
-from audiogram.errors import InputError, WorkError, unknown_name
+from audiogram.errors import InputError, WorkError
 from whisperprobe.study_file import Study, read_study
 from whisperprobe.study_graph import Plan, StagePlan
 from whisperprobe.study_plan import plan
@@ -92,7 +92,7 @@ def run_study(
 
     given = read_study(study)
     planned = plan(given, out)
-    stages = _chosen(planned, only)
+    stages = planned.chosen(only)
     if shard is not None:
         _check_shard(stages, shard, only)
     folder = Path(planned.out)
@@ -163,14 +163,6 @@ def report_again(folder: str | Path, *, title: str | None = None) -> Path:
         raise InputError(f"{folder} holds no comparison yet. Finish the study first, with `whisperprobe run`.")
     run_stage_plan(replace(stage, options=stage.options | ({"title": title} if title else {})))
     return Path(stage.options["out"])
-
-
-def _chosen(planned: Plan, only: str | None) -> list[StagePlan]:
-    stages = [s for s in planned.stages if s.chosen(only)]
-    if not stages:
-        names = dict.fromkeys([*(s.kind for s in planned.stages), *(s.name for s in planned.stages)])
-        raise unknown_name("stage", only, names)
-    return stages
 
 
 def _check_shard(stages: list[StagePlan], shard: str | tuple[int, int], only: str | None) -> None:

@@ -54,14 +54,14 @@ def expected_stages(planned: Plan, *, only: str | None = None, workers: int | No
     Raises
     ------
     InputError
-        A corpus cannot be opened, or a record in the results cannot be read.
+        `only` names no stage, a corpus cannot be opened, or a record in the results cannot be read.
     """
     import torch
 
     factors, through = machine_factors(planned.out), StudyClips(planned)
     gpus = int(torch.cuda.device_count()) if torch.cuda.is_available() else 0
     rows = []
-    for stage in (one for one in planned.stages if one.chosen(only)):
+    for stage in planned.chosen(only):
         clips, progress = through.of(stage), progress_of(stage)
         cores = workers or stage.options.get("workers", 1)
         own = 0 if stage.kind in _IN_PROCESSES or stage.options.get("device") == "cpu" else gpus

@@ -9,6 +9,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from audiogram.errors import unknown_name
+
 __all__ = ["Plan", "StagePlan"]
 
 
@@ -42,10 +44,6 @@ class StagePlan:
         """The command whose work it is, and its recipe on a cluster: ``ldl`` of ``ldl-train``."""
         return self.kind.partition("-")[0]
 
-    def chosen(self, only: str | None) -> bool:
-        """Whether `only` names the stage, its kind or its command; None names all."""
-        return only in (None, self.kind, self.command, self.name)
-
 
 @dataclass(frozen=True)
 class Plan:
@@ -68,6 +66,20 @@ class Plan:
     def stage(self, name: str) -> StagePlan:
         """Return the stage of that name."""
         return next(s for s in self.stages if s.name == name)
+
+    def chosen(self, only: str | None) -> list[StagePlan]:
+        """Return the stages that `only` names: one, those of a kind or of a command; all for None.
+
+        Raises
+        ------
+        InputError
+            There is no such stage.
+        """
+        stages = [stage for stage in self.stages if only in (None, stage.kind, stage.command, stage.name)]
+        if not stages:
+            names = [name for stage in self.stages for name in (stage.kind, stage.command, stage.name)]
+            raise unknown_name("stage", only, dict.fromkeys(names))
+        return stages
 
     def to_dict(self) -> dict[str, Any]:
         """Return the plan as plain data: dicts, lists, text and numbers."""
