@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -101,10 +102,14 @@ def name_what_lies_outside(app: Sphinx, page: str, source: list[str]) -> None:
     source[0] = re.sub(r"(?<!!)\[([^\]]+)\]\(\.\./((?!docs/)[^)\s]+)\)", named, source[0])
 
 
+RUN_IN = re.compile(re.escape(tempfile.gettempdir()) + r"/tmp\w+")
+
+
 def joined_streams(outputs: list[Any]) -> list[Any]:
     """One output for all that a cell printed: myst-nb 1.4 breaks the line wherever a program's pipe was read.
 
-    And the corner of a table from pandas, where no heading stands, is no heading.
+    And the corner of a table from pandas, where no heading stands, is no heading; the folder that a page was run in is
+    called as a reader's might be.
     """
     kept: list[Any] = []
     streams: dict[str, Any] = {}
@@ -117,6 +122,8 @@ def joined_streams(outputs: list[Any]) -> list[Any]:
         if output["output_type"] == "stream":
             streams[output["name"]] = output
         kept.append(output)
+    for stream in streams.values():
+        stream["text"] = RUN_IN.sub("/home/you/lesson", stream["text"])
     return kept
 
 
