@@ -12,7 +12,8 @@ FORMULAS = ["explain-blocks", "explain-normalisation"]
 BROKEN_PICTURES = """() => Promise.all([...document.images].map(async (image) => {
   image.loading = "eager";
   await image.decode().catch(() => {});
-  return image.naturalWidth ? "" : image.src.slice(0, 100);
+  const stretched = (image.naturalWidth / image.naturalHeight) / (image.clientWidth / image.clientHeight);
+  return Math.abs(stretched - 1) < 0.02 ? "" : `${image.src.slice(-100)} stretched by ${stretched}`;
 })).then((sources) => sources.filter(Boolean))"""
 BROKEN_SOUNDS = """() => Promise.all([...document.querySelectorAll("audio")].map((player) => new Promise((told) => {
   const tell = () => told(player.duration > 0 ? "" : (player.currentSrc || player.src).slice(0, 100));
