@@ -145,7 +145,7 @@ def test_a_reader_with_a_keyboard_alone(demo, read):
 def test_without_scripts_the_findings_are_there(demo, visit):
     page = visit(demo.report, java_script_enabled=False)
     assert page.locator("#found li").count() >= 5
-    expect(page.get_by_text("need JavaScript")).to_be_visible()
+    expect(page.locator("#found noscript .note")).to_be_visible()
     expect(page.locator("#conditions-table")).to_contain_text("hfloss")
     expect(page.locator("#listen audio").first).to_be_visible()
 
