@@ -4,7 +4,7 @@ const recordings = (() => {
   const about = data.read("about");
   const element = (id) => document.getElementById(id);
   let packed = null;
-  let media = null; // parsed when a recording is first shown
+  let media = null; // parsed when one of its recordings is first shown
   let fillAnswers = null;
   let fillTokens = null;
   let here = null;
@@ -23,11 +23,16 @@ const recordings = (() => {
   };
 
   // Sounds and pictures: those of the examples stand in the page, the others in one script element.
+  const kept = new Set(about.media);
+  const examples = new Map([...document.querySelectorAll("article[data-clip]")].map((article) => [article.dataset.clip, article]));
+  const hasSound = (id) => kept.has(id) || examples.has(id);
   const mediaOf = (id) => {
-    media = media || data.read("sound-data");
-    if (media[id]) return media[id];
-    const example = [...document.querySelectorAll("article[data-clip]")].find((article) => article.dataset.clip === id);
-    if (!example) return null;
+    if (kept.has(id)) {
+      media = media || data.read("sound-data");
+      return media[id];
+    }
+    if (!examples.has(id)) return null;
+    const example = examples.get(id);
     const conditions = {};
     for (const player of example.querySelectorAll(".player")) {
       conditions[player.dataset.condition] = { audio: player.querySelector("audio").src, picture: player.querySelector("img").src };
@@ -35,7 +40,6 @@ const recordings = (() => {
     return { seconds: Number(example.dataset.seconds), khz: Number(example.dataset.khz), conditions };
   };
 
-  const hasSound = (id) => mediaOf(id) !== null;
   const name = (row) => get("word", row) ?? get("text", row) ?? get("recording", row);
 
   const player = (row, condition, found) => {
@@ -72,12 +76,13 @@ const recordings = (() => {
     { key: "correct_percent", title: "Correct %", kind: "count" },
     { key: "value", title: mixed ? "Value" : "Bits", kind: "bits" },
     { key: "rank", title: "Rank", kind: "percent" },
+    { key: "recording", title: "Recording", kind: "text", csvOnly: true },
     ...(mixed ? [{ key: "measure", title: "What the value is", kind: "text" }] : []),
   ];
 
   const answerRows = (row) => about.cells.map((cell, k) => [
     cell.who, cell.condition, get("text", row) ?? get("word", row), get(`answer_${k}`, row), get(`correct_${k}`, row),
-    get(`value_${k}`, row), get(`rank_${k}`, row), ...(mixed ? [cell.measure] : []),
+    get(`value_${k}`, row), get(`rank_${k}`, row), get("recording", row), ...(mixed ? [cell.measure] : []),
   ]).filter(([, , , answer, correct, value]) => answer !== null || correct !== null || value !== null);
 
   const sentence = (row, sound, known) => {
@@ -119,7 +124,7 @@ const recordings = (() => {
       div.setAttribute("aria-label", tokens.says(found, about));
       div.dataset.name = `tokens-${id.replace(/[^\w.-]+/g, "-")}`;
       figures.draw(div, (theme) => tokens.figure(found, about, answers(row), theme));
-      fillTokens(tokens.table(found, about));
+      fillTokens(tokens.table(found, about, id));
     } else {
       fillTokens([]);
     }
@@ -166,7 +171,12 @@ const recordings = (() => {
     }
   };
 
-  const step = (by) => show((here + by + packed.rows) % packed.rows);
+  // Without a jump; the address still leads to what is shown.
+  const turnTo = (row) => {
+    show(row);
+    history.replaceState(null, "", "#clip=" + encodeURIComponent(get("recording", row)));
+  };
+  const step = (by) => turnTo((here + by + packed.rows) % packed.rows);
 
   const start = () => {
     fillAnswers = tables.changing(element("answer-table"), answerSpec, { things: "answers" });
@@ -183,7 +193,7 @@ const recordings = (() => {
       const near = lower ? packed.columns.word.texts.filter((w) => w.toLowerCase().startsWith(lower)).slice(0, 12) : [];
       element("clip-words").replaceChildren(...near.map((w) => new Option("", w)));
     });
-    element("clip-recording").addEventListener("change", (event) => show(byId.get(event.target.value)));
+    element("clip-recording").addEventListener("change", (event) => turnTo(byId.get(event.target.value)));
     element("clip-previous").addEventListener("click", () => step(-1));
     element("clip-next").addEventListener("click", () => step(1));
     if (!follow() && packed.rows) {

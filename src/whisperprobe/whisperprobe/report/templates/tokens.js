@@ -149,13 +149,15 @@ const tokens = (() => {
       { key: `token_${k + 1}`, title: `Token ${k + 1}`, kind: "text", csvOnly: true },
       { key: `probability_${k + 1}`, title: `p ${k + 1}`, kind: "bits", csvOnly: true },
     ]).flat(),
+    { key: "recording", title: "Recording", kind: "text", csvOnly: true },
   ];
 
   const rounded = (p) => Number(p.toPrecision(3));
-  const table = (found, about) => found.map((t) => [
+  const table = (found, about, recording) => found.map((t) => [
     about.cells[t.cell].who, about.cells[t.cell].condition, t.spoken ? "spoken word" : "answer", t.position + 1, t.token,
     rounded(t.p), t.bits, t.rank, t.entropy, t.choices.filter((c) => c.p >= 0.005).map((c) => `${quoted(c.token)} ${c.p.toFixed(2)}`).join(", ") || null,
     ...Array.from({ length: CHOICES }, (_, k) => [t.choices[k]?.token ?? null, t.choices[k] ? rounded(t.choices[k].p) : null]).flat(),
+    recording,
   ]);
 
   return { load, of, figure, says, spec, table, has: (clip) => first.has(clip) };
