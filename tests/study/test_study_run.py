@@ -24,7 +24,7 @@ from audiogram.corpus.stages import is_complete, read_manifest
 from audiogram.errors import InputError, WorkError
 from whisperprobe.cli import app
 from whisperprobe.comparison.severity import conditions_heard
-from whisperprobe.study import Study, StudyResult, plan, run_study, study_of
+from whisperprobe.study import Study, StudyResult, plan, report_again, run_study, study_of
 
 CELLS = [(m, c) for m in ("base", "normal", "hfloss") for c in ("normal", "hfloss")]
 
@@ -82,6 +82,24 @@ def test_a_second_run_changes_nothing(finished: StudyResult, tiny_study: Path) -
     assert again.comparison is not None
     assert finished.comparison is not None
     pd.testing.assert_frame_equal(results(again.comparison), results(finished.comparison), check_exact=True)
+
+
+def test_results_that_were_moved_are_gone_on_with_and_read_without_the_speech(
+    finished: StudyResult, tiny_study: Path, tmp_path: Path
+) -> None:
+    moved = tmp_path / "moved"
+    shutil.copytree(finished.out, moved)
+
+    def computed() -> dict[str, tuple[int, bytes]]:  # a dataset's card says which folder the model is in
+        return {name: kept for name, kept in contents(moved).items() if not name.endswith("README.md")}
+
+    before = computed()
+    assert run_study(tiny_study, moved).report == moved / "report.html"
+    assert computed() == before
+    record = json.loads((moved / "study.json").read_text(encoding="utf-8"))
+    (moved / "study.json").write_text(json.dumps({**record, "directory": str(tmp_path / "gone")}), encoding="utf-8")
+    assert report_again(moved, title="Elsewhere") == moved / "report.html"
+    assert "Elsewhere" in (moved / "report.html").read_text(encoding="utf-8")
 
 
 def test_stage_by_stage_gives_the_same(finished: StudyResult, tiny_study: Path, tmp_path: Path) -> None:
@@ -342,7 +360,8 @@ def test_finetune_and_probe_commands_without_a_study(
     call = ["finetune", masked, "--model", str(base), "--out", tuned, "--max-steps", "1", "--batch-size", "4"]
     assert run_app(app, call) == 0
     assert f"model: {tuned}" in capsys.readouterr().out
-    call = ["probe", masked, "--model", tuned, "--out", probes, "--splits", "test, train", "--top-k", "3", "--shard", "0/2"]
+    call = ["probe", masked, "--model", tuned, "--out", probes, "--splits", "test, train"]
+    call += ["--top-k", "3", "--shard", "0/2"]
     assert run_app(app, call) == 0
     assert f"probes: {probes}" in capsys.readouterr().out
     assert not is_complete(probes)
