@@ -398,3 +398,7 @@ def test_a_manifest_that_is_none_is_said_to_be(tmp_path: Path) -> None:
     (tmp_path / "manifest.json").write_text(json.dumps({"name": "something else"}))
     with pytest.raises(InputError, match="not the manifest of a row stage"):
         read_manifest(tmp_path)
+    for plan in (None, [], {"rows": {"train": 1}}):
+        (tmp_path / "manifest.json").write_text(json.dumps({"stage": "mask", "options": {}, "plan": plan}))
+        with pytest.raises(InputError, match="plans no rows; it is damaged"):
+            read_manifest(tmp_path)

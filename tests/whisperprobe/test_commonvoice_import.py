@@ -401,7 +401,9 @@ def test_wrong_sources_and_targets_are_said(archive: Path, release: Path, tmp_pa
     (tmp_path / "file").touch()
     masked = tmp_path / "masked"
     masked.mkdir()
-    (masked / "manifest.json").write_text(json.dumps({"stage": "mask", "options": {}, "plan": {}}))
+    (masked / "manifest.json").write_text(
+        json.dumps({"stage": "mask", "options": {}, "plan": {"rows": {}, "rows_per_part": 1}})
+    )
     for source, target, said in [
         (tmp_path / "none", tmp_path / "out", "does not exist"),
         (tmp_path / "full", tmp_path / "out", "is not an extracted release"),

@@ -115,7 +115,9 @@ def test_a_sample_and_a_stage_that_has_gone_are_in_the_chain(speech: Path, tmp_p
     assert found.chain[1].note == "not here; as the next stage found it"
     assert any("is not here" in note for note in found.notes)
     shutil.copytree(speech, masked)
-    (masked / "manifest.json").write_text(json.dumps({"stage": "x", "options": {}, "plan": {}}))
+    (masked / "manifest.json").write_text(
+        json.dumps({"stage": "x", "options": {}, "plan": {"rows": {}, "rows_per_part": 1}})
+    )
     assert "another run by now" in verify_folder(again, source=False).chain[1].note
 
 

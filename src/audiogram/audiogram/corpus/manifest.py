@@ -63,6 +63,8 @@ def read_manifest(out: str | Path) -> dict[str, Any]:
         ) from error
     if not isinstance(manifest, dict) or not {"stage", "options", "plan"} <= set(manifest):
         raise InputError(f"{path} is not the manifest of a row stage (no stage, options and plan in it).")
+    if not isinstance(manifest["plan"], dict) or not {"rows", "rows_per_part"} <= set(manifest["plan"]):
+        raise InputError(f"{path} plans no rows; it is damaged. Remove the folder and run the stage again.")
     return manifest
 
 
