@@ -226,8 +226,9 @@ class Progress:
 
     def __init__(self, label: str, total: int, *, done: int = 0, unit: str = "clips") -> None:
         self.label, self.total, self.unit = label, total, unit
-        self._done, self._start_done = done, done
-        self._start = self._last = time.monotonic()
+        self._done = done
+        self._last = time.monotonic()
+        self._first: tuple[float, int] | None = None  # what came before the first units were done is more than work
         self._bar: Any = None
         self._task: Any = None
 
@@ -253,19 +254,19 @@ class Progress:
         """Count `n` more units as done; `note` is shown behind the rate."""
         self._done += n
         now = time.monotonic()
+        if self._first is None:
+            self._first = now, self._done
+        rate = (self._done - self._first[1]) / max(now - self._first[0], 1e-9)
+        said = f"{rate:.0f}" if rate >= 100 else f"{rate:.3g}"
+        behind = f"  {note}" if note else ""
         if self._bar is not None:
-            self._bar.update(self._task, advance=n, rate=self._rate(now) + (f"  {note}" if note else ""))
+            self._bar.update(self._task, advance=n, rate=f"{said} {self.unit}/s{behind}" if rate else behind)
         elif not is_quiet() and now - self._last >= 10:
             self._last = now
-            rate = (self._done - self._start_done) / max(now - self._start, 1e-9)
-            left = (self.total - self._done) / max(rate, 1e-9)
+            speed = f", {said}/s, {duration((self.total - self._done) / rate)} left" if rate else ""
             logging.getLogger("audiogram").info(
-                "%s: %d of %d %s, %.1f/s, %s left%s",
-                self.label, self._done, self.total, self.unit, rate, duration(left), f"  {note}" if note else "",
-            )  # fmt: skip
-
-    def _rate(self, now: float) -> str:
-        return f"{(self._done - self._start_done) / max(now - self._start, 1e-9):.1f} {self.unit}/s"
+                "%s: %d of %d %s%s%s", self.label, self._done, self.total, self.unit, speed, behind
+            )
 
     def __exit__(self, *exc: object) -> None:
         if self._bar is not None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import textwrap
 from collections.abc import Sequence
+from typing import Any
 
 from whisperprobe.doctor import Finding
 
 __all__ = ["described", "exit_code"]
 
 _MARKS = {"ok": "ok   ", "note": "note ", "wrong": "WRONG"}
+_WHOLE: Any = {"break_on_hyphens": False, "break_long_words": False}  # names of folders and commands stay whole
 _COLOURS = {"ok": "32", "note": "33", "wrong": "31;1"}  # ANSI's
 
 
@@ -45,14 +47,14 @@ def described(findings: Sequence[Finding], *, as_json: bool = False, width: int 
     lines = []
     for one in findings:
         head, hang = f"{_MARKS[one.state]}  {one.check:<10}  ", " " * 19
-        said = textwrap.wrap(one.found, width, initial_indent=head, subsequent_indent=hang, break_on_hyphens=False)
+        said = textwrap.wrap(one.found, width, initial_indent=head, subsequent_indent=hang, **_WHOLE)
         if coloured:
             mark = _MARKS[one.state]
             said[0] = f"\x1b[{_COLOURS[one.state]}m{mark}\x1b[0m{said[0].removeprefix(mark)}"
         lines += said
         if one.remedy:
             lines += textwrap.wrap(
-                one.remedy, width, initial_indent=f"{hang}-> ", subsequent_indent=f"{hang}   ", break_on_hyphens=False
+                one.remedy, width, initial_indent=f"{hang}-> ", subsequent_indent=f"{hang}   ", **_WHOLE
             )
     wrong = sum(one.state == "wrong" for one in findings)
     what = "1 thing" if wrong == 1 else f"{wrong} things"
