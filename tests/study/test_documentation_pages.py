@@ -98,7 +98,7 @@ def test_commands_of_the_pages_exist_with_their_options(page: Path) -> None:
         while path + tuple(words[len(path) : len(path) + 1]) in COMMANDS and len(path) < len(words):
             path += (words[len(path)],)
         command = COMMANDS[path]
-        assert not hasattr(command, "commands") or len(words) == len(path) or words[-1] == "--help", line
+        assert not hasattr(command, "commands") or len(words) == len(path) or words[len(path)].startswith("--"), line
         known = {name for one in command.params for name in (*one.opts, *one.secondary_opts)} | {"--help", "-h"}
         options = [re.split("=", word)[0] for word in words[len(path) :] if re.match(r"--?[a-zA-Z]", word)]
         assert set(options) <= known, line
