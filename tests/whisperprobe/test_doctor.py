@@ -157,6 +157,8 @@ def test_a_missing_package_and_a_missing_extra(monkeypatch: pytest.MonkeyPatch) 
     assert "soxr, jiwer" in found.found
     monkeypatch.setattr(doctor, "version_of", lambda name: None if name == "peft" else "1.0")
     assert doctor.packages()[1].remedy == "Where wanted: pip install 'whisperprobe[lora]'"
+    monkeypatch.setattr(doctor, "version_of", lambda name: None if name == "torchaudio" else "2.11.0+cpu")
+    assert doctor.packages()[1].remedy == "Where wanted: pip install 'whisperprobe[align]' torchaudio==2.11.0"
 
 
 def test_little_room_is_noted_with_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:

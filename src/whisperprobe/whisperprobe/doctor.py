@@ -112,6 +112,8 @@ def packages() -> list[Finding]:
     absent = {name: extra for name, extra in EXTRAS.items() if version_of(name) is None}
     if absent:
         remedy = f"Where wanted: pip install 'whisperprobe[{','.join(absent.values())}]'"
+        if "torchaudio" in absent:  # which asks pip for no version of torch, and is of use with one alone
+            remedy += f" torchaudio=={str(version_of('torch')).split('+')[0]}"
         findings.append(Finding("extras", "note", f"not installed: {', '.join(absent)}", remedy))
     else:
         findings.append(Finding("extras", "ok", ", ".join(EXTRAS)))
