@@ -35,6 +35,7 @@ from whisperprobe.report.recordings import recordings_of
 from whisperprobe.report.sources import HeardThrough, SoundReader, sources_of
 from whisperprobe.report.tables import word_table_of
 from whisperprobe.report.tokens import collect_tokens
+from whisperprobe.report.word_figures import draw_words
 
 ROOT = Path(__file__).parents[2]
 
@@ -388,3 +389,18 @@ def test_citation_agrees_with_the_file() -> None:
     assert title in found["reference"]
     assert title in found["bibtex"]
     assert found["bibtex"].count("{") == found["bibtex"].count("}")
+
+
+@pytest.mark.parametrize(("recordings", "panels"), [(3, 2), (1, 1)])
+def test_changes_are_drawn_where_they_have_intervals(recordings: int, panels: int) -> None:
+    rows = [
+        ("base", c, f"{i}/{w}", w, bits + i)
+        for c, bits in (("normal", 1.0), ("hf", 9.0))
+        for w in ("sun", "sea")
+        for i in range(recordings)
+    ]
+    rows = [(m, c, i, w, bits + (c == "hf") * float(i[0])) for m, c, i, w, bits in rows]
+    comparison = small(rows)
+    changes = word_changes(comparison, "word_surprisal", ("base", "normal"), ("base", "hf"))
+    figure = draw_words(comparison, changes, "hf", "normal", ["normal", "hf"])
+    assert len({trace.xaxis for trace in figure.data}) == panels

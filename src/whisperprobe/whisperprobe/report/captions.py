@@ -119,10 +119,11 @@ def _add_words(
         add("changes", draw_changes(changes, reference, order), _changes_caption(changes, reference), alt, 640)
     for condition in changes:
         caption = (
-            f"The words whose surprisal rose most from {reference} to {condition} for the unadapted model. Left: where "
-            f"they were, where {condition} brought them, and where fine-tuning on it did; means over recordings. "
-            "Right: the change, each recording compared with itself, with its 95 % interval where a word has several."
+            f"The words whose surprisal rose most from {reference} to {condition} for the unadapted model: where they "
+            f"were, where {condition} brought them, and where fine-tuning on it did; means over recordings."
         )
+        if changes[condition]["low"].notna().any():
+            caption += " Right: the change, each recording compared with itself, with its 95 % interval."
         worst = changes[condition].nlargest(5, "change")
         named = ", ".join(f"{w} by {v:.1f} bits" for w, v in zip(worst["word"], worst["change"], strict=True))
         alt = f"Words that suffered most under {condition}: {named}. The same numbers are in the table of words below."

@@ -69,13 +69,18 @@ def draw_changes(changes: Mapping[str, pd.DataFrame], reference: str, order: Seq
 def draw_words(
     comparison: Comparison, changes: pd.DataFrame, condition: str, reference: str, order: Sequence[str], most: int = 15
 ) -> go.Figure:
-    """The words that suffered most: before, under the condition, after tuning; and the change with its interval."""
+    """The words that suffered most: before, under the condition, after tuning; the change, where it has intervals."""
     table = changes.sort_values(["change", "word"], ascending=[False, True], kind="stable").head(most).iloc[::-1]
     words = [plain(w) for w in table["word"]]
     colours = condition_colours(order)
-    figure = make_subplots(
-        cols=2, column_widths=[0.66, 0.34], shared_yaxes=True, horizontal_spacing=0.04,
-        subplot_titles=("Surprisal", "Change, paired"),
+    known = table["low"].notna()
+    figure = (
+        make_subplots(
+            cols=2, column_widths=[0.66, 0.34], shared_yaxes=True, horizontal_spacing=0.04,
+            subplot_titles=("Surprisal", "Change, paired"),
+        )
+        if known.any()
+        else make_subplots()
     )  # fmt: skip
     for word, low, high in zip(words, table["before"], table["after"], strict=True):
         figure.add_scatter(
@@ -97,20 +102,9 @@ def draw_words(
             marker={"color": colour, "size": 11, "symbol": symbol, "line": {"width": 2, "color": colour}},
             hovertemplate="%{y}: %{x:.1f} bits<extra>" + plain(label) + "</extra>", row=1, col=1,
         )  # fmt: skip
-    known = table["low"].notna()
-    figure.add_scatter(
-        x=table["change"], y=words, mode="markers", showlegend=False, cliponaxis=False,
-        marker={"color": colours[condition], "size": 8, "symbol": SYMBOLS[1]},
-        error_x={
-            "type": "data", "symmetric": False, "array": (table["high"] - table["change"]).where(known, 0),
-            "arrayminus": (table["change"] - table["low"]).where(known, 0), "thickness": 1.5, "width": 3,
-            "color": colours[condition],
-        },
-        hovertemplate="%{y}: %{x:+.1f} bits<extra></extra>", row=1, col=2,
-    )  # fmt: skip
-    figure.add_vline(x=0, line={"color": _GREY, "width": 1}, row=1, col=2)
+    if known.any():
+        _add_change(figure, table, words, colours[condition])
     figure.update_xaxes(title="Surprisal of the spoken word (bits)", rangemode="tozero", row=1, col=1)
-    figure.update_xaxes(title="Change (bits)", zeroline=False, row=1, col=2)
     figure.update_yaxes(type="category", ticks="", ticklabelstandoff=8, showline=False, automargin=True)
     height = 190 + 24 * len(words)
     figure.update_layout(
@@ -118,3 +112,19 @@ def draw_words(
         legend={**LEGEND_ABOVE, "y": 1 + 34 / max(height - 130, 1)},
     )  # fmt: skip
     return figure
+
+
+def _add_change(figure: go.Figure, table: pd.DataFrame, words: Sequence[str], colour: str) -> None:
+    known = table["low"].notna()
+    figure.add_scatter(
+        x=table["change"], y=words, mode="markers", showlegend=False, cliponaxis=False,
+        marker={"color": colour, "size": 8, "symbol": SYMBOLS[1]},
+        error_x={
+            "type": "data", "symmetric": False, "array": (table["high"] - table["change"]).where(known, 0),
+            "arrayminus": (table["change"] - table["low"]).where(known, 0), "thickness": 1.5, "width": 3,
+            "color": colour,
+        },
+        hovertemplate="%{y}: %{x:+.1f} bits<extra></extra>", row=1, col=2,
+    )  # fmt: skip
+    figure.add_vline(x=0, line={"color": _GREY, "width": 1}, row=1, col=2)
+    figure.update_xaxes(title="Change (bits)", zeroline=False, row=1, col=2)
