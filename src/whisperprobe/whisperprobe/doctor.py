@@ -126,14 +126,15 @@ def torch_and_torchaudio() -> list[Finding]:
     if torch is None:
         return []  # said by `packages`
     pair = f"torch {torch}, torchaudio {torchaudio or 'not installed'}"
+    error = tried("import transformers.models.whisper.modeling_whisper")
+    found = f"{pair}; Whisper cannot be imported: {error}" if error else f"{pair}; Whisper can be imported"
     if torchaudio is not None and torch.split("+")[0] != torchaudio.split("+")[0]:
         remedy = f"The two must match: pip install torchaudio=={torch.split('+')[0]}, or pip uninstall torchaudio."
-        return [Finding("torchaudio", "wrong", pair, remedy)]
-    error = tried("import transformers.models.whisper.modeling_whisper")
+        return [Finding("torchaudio", "wrong", found, remedy)]
     if error:
         remedy = "Install the versions of constraints.txt: pip install -c constraints.txt torch torchaudio transformers"
-        return [Finding("torchaudio", "wrong", f"{pair}; Whisper cannot be imported: {error}", remedy)]
-    return [Finding("torchaudio", "ok", f"{pair}; Whisper can be imported")]
+        return [Finding("torchaudio", "wrong", found, remedy)]
+    return [Finding("torchaudio", "ok", found)]
 
 
 _GPU = """
