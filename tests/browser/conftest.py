@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 try:
@@ -181,6 +182,21 @@ def read(visit: Visits) -> Callable[..., Page]:
         return page
 
     return opened
+
+
+@pytest.fixture
+def download(tmp_path: Path) -> Callable[[Page, str], pd.DataFrame]:
+    """`download(page, "word-table")`: the CSV file that the button of a table gives."""
+
+    def downloaded(page: Page, table: str) -> pd.DataFrame:
+        with page.expect_download() as coming:
+            page.locator(f"button[data-csv={table}]").click()
+        file = tmp_path / coming.value.suggested_filename
+        assert file.name.startswith(table.removesuffix("-table")) and file.suffix == ".csv"
+        coming.value.save_as(file)
+        return pd.read_csv(file, keep_default_na=False, na_values=[""])
+
+    return downloaded
 
 
 @pytest.fixture(scope="session")

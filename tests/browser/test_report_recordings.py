@@ -50,13 +50,6 @@ def look_up(page: Page, text: str) -> None:
     page.locator("#clip-q").press("Enter")
 
 
-def downloaded(page: Page, table: str, folder) -> pd.DataFrame:
-    with page.expect_download() as coming:
-        page.locator(f"button[data-csv={table}]").click()
-    coming.value.save_as(folder / table)
-    return pd.read_csv(folder / table, keep_default_na=False)
-
-
 def test_a_player_plays_to_its_end(page):
     player = page.locator("#listen audio").first
     player.evaluate(PLAYED)
@@ -126,17 +119,17 @@ def test_a_link_leads_to_a_recording(read, large):
     expect(page.locator("#clip-title")).to_be_in_viewport()
 
 
-def test_answers_and_their_tokens(page, clips, tmp_path):
+def test_answers_and_their_tokens(page, clips, download):
     clip_id = page.locator("#listen article").first.get_attribute("data-clip")
     look_up(page, clip_id)
     expect(page.locator("#clip-recording")).to_have_value(clip_id)
-    answers = downloaded(page, "answer-table", tmp_path)
+    answers = download(page, "answer-table")
     expected = clips[clips["clip_id"] == clip_id]
     heard = zip(expected["condition"], expected["prediction"].str.strip(), strict=True)
     assert sorted(zip(answers["hearing"], answers["answer"].str.strip(), strict=True)) == sorted(heard)
     assert sorted(answers["value"]) == pytest.approx(sorted(expected["word_surprisal"]), abs=0.0051)
 
-    tokens = downloaded(page, "token-table", tmp_path)
+    tokens = download(page, "token-table")
     assert tokens["probability"].between(0, 1).all()
     np.testing.assert_allclose(tokens["bits"], -np.log2(tokens["probability"]), rtol=0.01, atol=0.01)
     said = tokens[(tokens["part"] == "answer") & ~tokens["token"].str.fullmatch(r"<\|.*\|>")]

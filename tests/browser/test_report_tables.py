@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import re
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -41,8 +40,11 @@ def page(study, reports) -> Page:
     page.locator("#word-table_wrapper input[type=search]").fill("")
     page.locator("#word-table_wrapper .dt-length select").select_option("25")
     column, _ = heading(page, "word")
-    while column.get_attribute("aria-sort") != "ascending":
+    while (order := column.get_attribute("aria-sort")) != "ascending":
         column.click()
+        page.wait_for_function(
+            "([th, was]) => th.getAttribute('aria-sort') !== was", arg=[column.element_handle(), order]
+        )
     expect(rows_of(page)).to_have_text(re.compile("^1 to 25 of [0-9,]+ words$"))
     return page
 
@@ -66,15 +68,7 @@ def rows_of(page: Page):
     return page.locator("#word-table_wrapper .dt-info")
 
 
-def download(page: Page, table: str, folder: Path) -> pd.DataFrame:
-    with page.expect_download() as coming:
-        page.locator(f"button[data-csv={table}]").click()
-    assert coming.value.suggested_filename == f"{table.removesuffix('-table')}.csv"
-    coming.value.save_as(folder / f"{table}.csv")
-    return pd.read_csv(folder / f"{table}.csv", keep_default_na=False, na_values=[""])
-
-
-def test_a_heading_sorts_up_and_down(study, words, page):
+def test_a_heading_sorts_up_and_down(words, page):
     expect(rows_of(page)).to_have_text(f"1 to 25 of {len(words):,} words")
     column, number = heading(page, WORST)
     column.click()
@@ -86,7 +80,7 @@ def test_a_heading_sorts_up_and_down(study, words, page):
     assert figures(shown(page, number)) == pytest.approx(list(values[::-1][:25]), abs=0.006, nan_ok=True)
 
 
-def test_pages_are_turned(study, words, page):
+def test_pages_are_turned(words, page):
     first = shown(page, 0)
     assert first == sorted(words.index)[:25]
     pages = page.locator("#word-table_wrapper .dt-paging")
@@ -115,8 +109,8 @@ def test_a_search_leaves_the_words_that_match(study, words, page):
     expect(page.locator("#word-table tbody")).to_contain_text("Nothing matches")
 
 
-def test_a_filter_and_its_download(study, words, page, tmp_path):
-    everything = download(page, "word-table", tmp_path)
+def test_a_filter_and_its_download(words, page, download):
+    everything = download(page, "word-table")
     assert list(everything["word"]) == sorted(words.index)
     for key in words.columns.drop("confusion_unadapted_hfloss"):
         expected = words[key].reindex(everything["word"]).to_numpy()
@@ -136,19 +130,19 @@ def test_a_filter_and_its_download(study, words, page, tmp_path):
     column, _ = heading(page, WORST)
     column.click()
     expect(column).to_have_attribute("aria-sort", "ascending")
-    filtered = download(page, "word-table", tmp_path)
+    filtered = download(page, "word-table")
     assert set(filtered["word"]) == set(expected["word"])
     assert filtered[WORST].is_monotonic_increasing
     form.get_by_role("button", name="Clear").click()
     expect(rows_of(page)).to_contain_text(f"of {len(words):,} words")
 
 
-def test_every_table_is_downloaded_as_it_is_shown(study, page, tmp_path):
+def test_every_table_is_downloaded_as_it_is_shown(page, download):
     page.evaluate("document.querySelectorAll('details').forEach((details) => { details.open = true; })")
     names = page.locator("table[data-table]").evaluate_all("(tables) => tables.map((table) => table.id)")
     assert {"matrix-table", "word-table", "conditions-table", "answer-table", "token-table"} <= set(names)
     for name in names:
-        table = download(page, name, tmp_path)
+        table = download(page, name)
         assert len(table), name
         assert table.columns.is_unique, name
         first = page.locator(f"#{name} tbody tr").first.locator("th, td").first.inner_text()
