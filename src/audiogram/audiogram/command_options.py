@@ -18,6 +18,7 @@ __all__ = [
     "Debug",
     "LogLevel",
     "Quiet",
+    "SoundFormat",
     "among",
     "conditions_named",
     "filters_named",
@@ -68,6 +69,15 @@ LogLevel = Annotated[
     ),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors and warnings only, and what --json asks for.")]
+SoundFormat = Annotated[
+    str,
+    typer.Option(
+        "--format",
+        metavar="FORMAT",
+        help="flac24, flac16, wav or wav32f.",
+        autocompletion=among("flac24", "flac16", "wav", "wav32f"),
+    ),
+]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the answer as one JSON document, for scripts.")]
 

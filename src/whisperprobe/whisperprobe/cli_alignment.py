@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from audiogram.command_options import SoundFormat
 from audiogram.console import configure
 from whisperprobe.cli_corpora import MaxFailures, RowsPerPart, Samples, Shard, Splits, Workers, listed
 from whisperprobe.cli_options import (
@@ -124,15 +125,7 @@ def words(
         float, typer.Option("--min-seconds", metavar="SECONDS", help="Leave shorter words out.")
     ] = 0.0,
     sample_rate: Annotated[int, typer.Option("--sample-rate", metavar="HZ", help="Rate of the words.")] = 16_000,
-    format: Annotated[
-        str,
-        typer.Option(
-            "--format",
-            metavar="FORMAT",
-            help="flac24, flac16, wav or wav32f.",
-            autocompletion=among("flac24", "flac16", "wav", "wav32f"),
-        ),
-    ] = "flac24",
+    format: SoundFormat = "flac24",
     splits: Splits = None,
     max_samples: Samples = None,
     seed: Seed = 0,

@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any
 
-import typer
-
 from audiogram.console import configure
 from audiogram.errors import InputError
 from whisperprobe.cli_options import (
@@ -24,26 +22,12 @@ from whisperprobe.cli_options import (
     Source,
     Task,
     TextPattern,
-    among,
+    grouped,
     print_json,
     say,
 )
 
 __all__ = ["finetune_model"]
-
-
-def _option(
-    group: str,
-    *flags: str,
-    help: str,
-    metavar: str | None = None,
-    default: str | bool = False,
-    names: tuple[str, ...] = (),
-) -> Any:
-    completed = among(*names) if names else None
-    return typer.Option(
-        *flags, help=help, metavar=metavar, rich_help_panel=group, show_default=default, autocompletion=completed
-    )
 
 
 _LENGTH, _BATCH, _PART = "Length and learning rate", "Batches and memory", "What is trained"
@@ -56,17 +40,17 @@ def finetune_model(
     model: Model = None,
     from_config: Annotated[
         Path | None,
-        _option(_PART, "--from-config", metavar="FILE", help="Train a new model of this shape (TOML or JSON) instead."),
+        grouped(_PART, "--from-config", metavar="FILE", help="Train a new model of this shape (TOML or JSON) instead."),
     ] = None,
     vocabulary_size: Annotated[
         int,
-        _option(
+        grouped(
             _PART, "--vocabulary-size", metavar="N", help="Tokens of a new model, from the transcripts.", default="512"
         ),
     ] = 512,
     recipe: Annotated[
         str | None,
-        _option(
+        grouped(
             _LENGTH,
             "--recipe",
             metavar="NAME",
@@ -75,20 +59,20 @@ def finetune_model(
         ),
     ] = None,
     epochs: Annotated[
-        float | None, _option(_LENGTH, "--epochs", metavar="X", help="Passes over the training split.", default="3")
+        float | None, grouped(_LENGTH, "--epochs", metavar="X", help="Passes over the training split.", default="3")
     ] = None,
     max_steps: Annotated[
-        int | None, _option(_LENGTH, "--max-steps", metavar="N", help="Optimiser steps, instead of --epochs.")
+        int | None, grouped(_LENGTH, "--max-steps", metavar="N", help="Optimiser steps, instead of --epochs.")
     ] = None,
     learning_rate: Annotated[
-        float | None, _option(_LENGTH, "--learning-rate", metavar="X", help="Peak learning rate.", default="1e-4")
+        float | None, grouped(_LENGTH, "--learning-rate", metavar="X", help="Peak learning rate.", default="1e-4")
     ] = None,
     warmup_steps: Annotated[
-        int | None, _option(_LENGTH, "--warmup-steps", metavar="N", help="Steps of linear warm-up.", default="0")
+        int | None, grouped(_LENGTH, "--warmup-steps", metavar="N", help="Steps of linear warm-up.", default="0")
     ] = None,
     scheduler: Annotated[
         str | None,
-        _option(
+        grouped(
             _LENGTH,
             "--scheduler",
             metavar="NAME",
@@ -98,28 +82,28 @@ def finetune_model(
         ),
     ] = None,
     weight_decay: Annotated[
-        float | None, _option(_LENGTH, "--weight-decay", metavar="X", help="AdamW's weight decay.", default="0")
+        float | None, grouped(_LENGTH, "--weight-decay", metavar="X", help="AdamW's weight decay.", default="0")
     ] = None,
     clip_gradient: Annotated[
         float | None,
-        _option(_LENGTH, "--clip-gradient", metavar="X", help="Largest norm of the gradient.", default="1"),
+        grouped(_LENGTH, "--clip-gradient", metavar="X", help="Largest norm of the gradient.", default="1"),
     ] = None,
     global_batch: Annotated[
         int | None,
-        _option(
+        grouped(
             _BATCH, "--global-batch", metavar="N", help="Clips per step, over all GPUs and accumulated.", default="32"
         ),
     ] = None,
     batch_size: Annotated[
         int | None,
-        _option(_BATCH, "--batch-size", metavar="N", help="Clips that a device holds at once.", default="all it gets"),
+        grouped(_BATCH, "--batch-size", metavar="N", help="Clips that a device holds at once.", default="all it gets"),
     ] = None,
     auto_batch: Annotated[
-        bool, _option(_BATCH, "--auto-batch", help="Try which batch fits into memory, from --batch-size down.")
+        bool, grouped(_BATCH, "--auto-batch", help="Try which batch fits into memory, from --batch-size down.")
     ] = False,
     precision: Annotated[
         str,
-        _option(
+        grouped(
             _BATCH,
             "--precision",
             metavar="NAME",
@@ -129,18 +113,18 @@ def finetune_model(
         ),
     ] = "auto",
     gradient_checkpointing: Annotated[
-        bool, _option(_BATCH, "--gradient-checkpointing", help="Less memory for about a third more time.")
+        bool, grouped(_BATCH, "--gradient-checkpointing", help="Less memory for about a third more time.")
     ] = False,
     workers: Annotated[
         int | None,
-        _option(_BATCH, "--workers", "-j", metavar="N", help="Processes that read, per GPU.", default="up to 4"),
+        grouped(_BATCH, "--workers", "-j", metavar="N", help="Processes that read, per GPU.", default="up to 4"),
     ] = None,
     threads: Annotated[
-        int | None, _option(_BATCH, "--threads", metavar="N", help="CPU threads.", default="all")
+        int | None, grouped(_BATCH, "--threads", metavar="N", help="CPU threads.", default="all")
     ] = None,
     freeze: Annotated[
         str | None,
-        _option(
+        grouped(
             _PART,
             "--freeze",
             metavar="HALF",
@@ -149,24 +133,24 @@ def finetune_model(
         ),
     ] = None,
     lora_rank: Annotated[
-        int | None, _option(_PART, "--lora-rank", metavar="N", help="Train adapters of this rank (LoRA), merge them.")
+        int | None, grouped(_PART, "--lora-rank", metavar="N", help="Train adapters of this rank (LoRA), merge them.")
     ] = None,
     lora_alpha: Annotated[
         float | None,
-        _option(_PART, "--lora-alpha", metavar="X", help="Weight of the adapters.", default="twice the rank"),
+        grouped(_PART, "--lora-alpha", metavar="X", help="Weight of the adapters.", default="twice the rank"),
     ] = None,
     lora_dropout: Annotated[
         float | None,
-        _option(_PART, "--lora-dropout", metavar="SHARE", help="Dropout of the adapters' input.", default="0"),
+        grouped(_PART, "--lora-dropout", metavar="SHARE", help="Dropout of the adapters' input.", default="0"),
     ] = None,
     lora_targets: Annotated[
         str | None,
-        _option(_PART, "--lora-targets", metavar="NAME,...", help="Layers with adapters.", default="q_proj,v_proj"),
+        grouped(_PART, "--lora-targets", metavar="NAME,...", help="Layers with adapters.", default="q_proj,v_proj"),
     ] = None,
     condition: ConditionName = None,
     augment: Annotated[
         str | None,
-        _option(
+        grouped(
             _HEARD,
             "--augment",
             metavar="NAME",
@@ -177,7 +161,7 @@ def finetune_model(
     ] = None,
     padding: Annotated[
         str | None,
-        _option(
+        grouped(
             _HEARD,
             "--padding",
             metavar="NAME",
@@ -188,11 +172,11 @@ def finetune_model(
     ] = None,
     margin: Annotated[
         float | None,
-        _option(_HEARD, "--margin", metavar="SECONDS", help="Silence behind the clip in trimmed windows.", default="1"),
+        grouped(_HEARD, "--margin", metavar="SECONDS", help="Silence behind the clip in trimmed windows.", default="1"),
     ] = None,
     group_by_length: Annotated[
         bool | None,
-        _option(
+        grouped(
             _HEARD,
             "--group-by-length/--no-group-by-length",
             help="Clips of like length share a step.",
@@ -200,18 +184,18 @@ def finetune_model(
         ),
     ] = None,
     leading_space: Annotated[
-        bool, _option(_HEARD, "--leading-space", help="Learn texts with a space before them.")
+        bool, grouped(_HEARD, "--leading-space", help="Learn texts with a space before them.")
     ] = False,
     evaluate: Annotated[
-        bool, _option(_JUDGED, "--evaluate/--no-evaluate", help="Score on the validation split, at the end at least.")
+        bool, grouped(_JUDGED, "--evaluate/--no-evaluate", help="Score on the validation split, at the end at least.")
     ] = True,
     eval_every: Annotated[
         int | None,
-        _option(_JUDGED, "--eval-every", metavar="N", help="Steps between evaluations.", default="the end only"),
+        grouped(_JUDGED, "--eval-every", metavar="N", help="Steps between evaluations.", default="the end only"),
     ] = None,
     best_metric: Annotated[
         str,
-        _option(
+        grouped(
             _JUDGED,
             "--best-metric",
             metavar="NAME",
@@ -222,7 +206,7 @@ def finetune_model(
     ] = "wer",
     keep: Annotated[
         str,
-        _option(
+        grouped(
             _JUDGED,
             "--keep",
             metavar="WHICH",
@@ -232,21 +216,21 @@ def finetune_model(
         ),
     ] = "best",
     patience: Annotated[
-        int | None, _option(_JUDGED, "--patience", metavar="N", help="End after N evaluations without a better one.")
+        int | None, grouped(_JUDGED, "--patience", metavar="N", help="End after N evaluations without a better one.")
     ] = None,
     save_every: Annotated[
         int | None,
-        _option(_KEPT, "--save-every", metavar="N", help="Steps between checkpoints.", default="a tenth of the run"),
+        grouped(_KEPT, "--save-every", metavar="N", help="Steps between checkpoints.", default="a tenth of the run"),
     ] = None,
     save_total_limit: Annotated[
         int,
-        _option(
+        grouped(
             _KEPT, "--save-total-limit", metavar="N", help="Newest checkpoints to keep, besides the best.", default="2"
         ),
     ] = 2,
     log_every: Annotated[
         int | None,
-        _option(
+        grouped(
             _KEPT,
             "--log-every",
             metavar="N",
@@ -255,11 +239,11 @@ def finetune_model(
         ),
     ] = None,
     tensorboard: Annotated[
-        bool | None, _option(_KEPT, "--tensorboard/--no-tensorboard", help="Event files.", default="where installed")
+        bool | None, grouped(_KEPT, "--tensorboard/--no-tensorboard", help="Event files.", default="where installed")
     ] = None,
     resume: Annotated[
         str,
-        _option(
+        grouped(
             _KEPT,
             "--resume",
             metavar="HOW",

@@ -23,6 +23,7 @@ from whisperprobe.cli_options import (
     Source,
     TextPattern,
     among,
+    grouped,
     print_json,
     say,
 )
@@ -46,11 +47,6 @@ _NEAR = (5, 10)  # ranks up to which a word counts as nearly understood
 ldl.command("cues", cls=TaughtCommand)(cues)
 
 
-def _option(group: str, *flags: str, default: str | bool = False, names: tuple[str, ...] = (), **more: Any) -> Any:
-    completed = among(*names) if names else None
-    return typer.Option(*flags, rich_help_panel=group, show_default=default, autocompletion=completed, **more)
-
-
 @ldl.command("train", cls=TaughtCommand)
 def train_command(
     source: Source,
@@ -66,11 +62,11 @@ def train_command(
     ],
     cues: Annotated[
         str | None,
-        _option(_CUES, "--cues", metavar="KIND", help="cfbsf or log_mel.", default="cfbsf", names=("cfbsf", "log_mel")),
+        grouped(_CUES, "--cues", metavar="KIND", help="cfbsf or log_mel.", default="cfbsf", names=("cfbsf", "log_mel")),
     ] = None,
     boundary: Annotated[
         str | None,
-        _option(
+        grouped(
             _CUES,
             "--boundary",
             metavar="WHERE",
@@ -81,7 +77,7 @@ def train_command(
     ] = None,
     sampling: Annotated[
         str | None,
-        _option(
+        grouped(
             _CUES,
             "--sampling",
             metavar="HOW",
@@ -92,18 +88,18 @@ def train_command(
     ] = None,
     top_hz: Annotated[
         float | None,
-        _option(
+        grouped(
             _CUES, "--top-hz", metavar="HZ", help="cfbsf: upper edge of the bands; 4000 for 8 kHz.", default="8000"
         ),
     ] = None,
     shape: Annotated[
         Path | None,
-        _option(_CUES, "--shape", metavar="DIR", help="Lay cues out as this fit did, e.g. that of condition normal."),
+        grouped(_CUES, "--shape", metavar="DIR", help="Lay cues out as this fit did, e.g. that of condition normal."),
     ] = None,
     condition: ConditionName = None,
     rule: Annotated[
         str,
-        _option(
+        grouped(
             _LEARNING,
             "--rule",
             metavar="RULE",
@@ -113,15 +109,15 @@ def train_command(
         ),
     ] = "nlms",
     rate: Annotated[
-        float, _option(_LEARNING, "--rate", metavar="X", help="Learning rate of nlms and lms.", default="0.1")
+        float, grouped(_LEARNING, "--rate", metavar="X", help="Learning rate of nlms and lms.", default="0.1")
     ] = 0.1,
     epsilon: Annotated[
         float,
-        _option(_LEARNING, "--epsilon", metavar="X", help="nlms: added to the cues' squared length.", default="0"),
+        grouped(_LEARNING, "--epsilon", metavar="X", help="nlms: added to the cues' squared length.", default="0"),
     ] = 0.0,
     ridge: Annotated[
         float,
-        _option(
+        grouped(
             _LEARNING,
             "--ridge",
             metavar="SHARE",
@@ -131,27 +127,27 @@ def train_command(
     ] = 1e-6,
     frequencies: Annotated[
         Path | None,
-        _option(_LEARNING, "--frequencies", metavar="FILE", help="fil: table with columns word, frequency."),
+        grouped(_LEARNING, "--frequencies", metavar="FILE", help="fil: table with columns word, frequency."),
     ] = None,
     block: Annotated[
         int | None,
-        _option(_LEARNING, "--block", metavar="N", help="Events at a time; a matter of speed.", default="by size"),
+        grouped(_LEARNING, "--block", metavar="N", help="Events at a time; a matter of speed.", default="by size"),
     ] = None,
     epochs: Annotated[
-        int, _option(_LEARNING, "--epochs", metavar="N", help="Passes over the training split.", default="1")
+        int, grouped(_LEARNING, "--epochs", metavar="N", help="Passes over the training split.", default="1")
     ] = 1,
     shuffle: Annotated[
-        bool, _option(_LEARNING, "--shuffle/--in-order", help="A new order in every epoch.", default="shuffle")
+        bool, grouped(_LEARNING, "--shuffle/--in-order", help="A new order in every epoch.", default="shuffle")
     ] = True,
     production: Annotated[
         bool,
-        _option(
+        grouped(
             _LEARNING, "--production/--no-production", help="Learn from meaning to cues, too.", default="production"
         ),
     ] = True,
     held_out: Annotated[
         str,
-        _option(
+        grouped(
             _LEARNING,
             "--held-out",
             metavar="SPLIT",
@@ -161,7 +157,7 @@ def train_command(
     ] = "validation",
     curve: Annotated[
         list[int] | None,
-        _option(
+        grouped(
             _LEARNING,
             "--curve",
             metavar="EVENTS",
@@ -171,7 +167,7 @@ def train_command(
     ] = None,
     save_every: Annotated[
         int | None,
-        _option(_LEARNING, "--save-every", metavar="EVENTS", help="Between checkpoints.", default="a tenth of all"),
+        grouped(_LEARNING, "--save-every", metavar="EVENTS", help="Between checkpoints.", default="a tenth of all"),
     ] = None,
     device: Annotated[
         str,
@@ -188,7 +184,7 @@ def train_command(
     text_pattern: TextPattern = None,
     resume: Annotated[
         str,
-        _option(
+        grouped(
             _LEARNING,
             "--resume",
             metavar="HOW",

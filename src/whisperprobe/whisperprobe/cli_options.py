@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -25,9 +25,29 @@ __all__ = [
     "Task",
     "TextPattern",
     "among",
+    "grouped",
     "print_json",
     "say",
 ]
+
+
+def grouped(heading: str, *flags: str, default: str | bool = False, names: tuple[str, ...] = (), **more: Any) -> Any:
+    """Make an option that stands under a heading of its command's help.
+
+    Parameters
+    ----------
+    heading : str
+        Of the group.
+    *flags : str
+        As for `typer.Option`, which takes all else.
+    default : str or bool, default False
+        What is said of the default, where it is decided elsewhere.
+    names : tuple of str
+        What completes its value.
+    """
+    completed = among(*names) if names else None
+    return typer.Option(*flags, rich_help_panel=heading, show_default=default, autocompletion=completed, **more)
+
 
 Out = Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Folder to write to.")]
 TextPattern = Annotated[

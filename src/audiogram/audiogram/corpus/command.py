@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from audiogram.command_options import AsJson, Debug, LogLevel, Quiet, among, conditions_named, print_json, say
+from audiogram.command_options import AsJson, Debug, LogLevel, Quiet, SoundFormat, conditions_named, print_json, say
 from audiogram.console import configure
 from audiogram.errors import InputError
 
@@ -49,15 +49,7 @@ def mask(
     ] = None,
     seed: Annotated[int, typer.Option("--seed", metavar="N", help="Seed of --max-samples and of the split.")] = 0,
     sample_rate: Annotated[int, typer.Option("--sample-rate", metavar="HZ", help="Rate of the output.")] = 16_000,
-    sound_format: Annotated[
-        str,
-        typer.Option(
-            "--format",
-            metavar="FORMAT",
-            help="flac24, flac16, wav or wav32f.",
-            autocompletion=among("flac24", "flac16", "wav", "wav32f"),
-        ),
-    ] = "flac24",
+    sound_format: SoundFormat = "flac24",
     max_seconds: Annotated[
         float, typer.Option("--max-seconds", metavar="SECONDS", help="Longer clips are failures.")
     ] = 300.0,
