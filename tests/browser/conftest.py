@@ -192,7 +192,8 @@ def download(tmp_path: Path) -> Callable[[Page, str], pd.DataFrame]:
         with page.expect_download() as coming:
             page.locator(f"button[data-csv={table}]").click()
         file = tmp_path / coming.value.suggested_filename
-        assert file.name.startswith(table.removesuffix("-table")) and file.suffix == ".csv"
+        assert file.name.startswith(table.removesuffix("-table"))
+        assert file.suffix == ".csv"
         coming.value.save_as(file)
         return pd.read_csv(file, keep_default_na=False, na_values=[""])
 

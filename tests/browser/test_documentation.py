@@ -55,6 +55,8 @@ def test_formulas_are_drawn(name, site, visit, shots):
     for box in (formula.bounding_box() for formula in formulas.all()):
         assert box is not None
         assert min(box["width"], box["height"]) > 4
+    clips = page.locator("span.math").evaluate_all("(spans) => spans.map((span) => getComputedStyle(span).overflowY)")
+    assert set(clips) == {"visible"}, "letters are cut"
     assert "$" not in page.locator("article").inner_text()
     page.screenshot(path=shots / f"docs-{name}.png", full_page=True)
 
