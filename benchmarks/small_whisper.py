@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
+from safetensors.torch import load_file
 from small_ctc import LABEL, LETTERS, Priors, batches
 from spoken_sentences import Sentence
 
@@ -36,21 +37,28 @@ VOICES = Augmentation(speed=0.15, gain_db=6.0, noise_snr_db=15.0, probability=0.
 
 def train_whisper(
     spoken: Sequence[Sentence], folder: Path, *, steps: int, window_seconds: int, ctc_weight: float = CTC_WEIGHT,
-    seed: int = 0,
+    seed: int = 0, start: Path | None = None, peak: float = 2e-3,
 ) -> Path:  # fmt: skip
-    """Train a model of 0.6 million parameters and save it as a folder that `whisperprobe` and transformers load."""
+    """Train a model of 0.6 million parameters and save it as a folder that `whisperprobe` and transformers load.
+
+    `start`: a model made by this function, that is gone on with; `peak`: the highest learning rate.
+    """
     tokenizer = train_tokenizer([one.text for one in spoken], VOCABULARY)
     shape = {**SHAPE, "window_seconds": window_seconds}
     listener = new_listener(shape, tokenizer, language="en", task="transcribe", seed=seed)
     listener = replace(listener, windowing=Windowing("trimmed", margin=0.0))  # silence behind a clip takes time only
+    if start is not None:
+        weights = load_file(start / "model.safetensors")
+        listener.model.load_state_dict(weights, strict=False)  # the output embedding is the input's, and not saved
+        listener.model.tie_weights()
     model = listener.model.train()
     prompt = tuple(prompt_ids(tokenizer, model.generation_config))
     speak = Labels(tokenizer, prompt, model.config.max_target_positions, leading_space=True)
     torch.manual_seed(seed)
     ctc, priors = torch.nn.Linear(model.config.d_model, len(LETTERS)), Priors()
     parameters = [*model.parameters(), *ctc.parameters()]
-    optimiser = torch.optim.AdamW(parameters, lr=2e-3, weight_decay=0.01, betas=(0.9, 0.98))
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, max_lr=2e-3, total_steps=steps, pct_start=0.1)
+    optimiser = torch.optim.AdamW(parameters, lr=peak, weight_decay=0.01, betas=(0.9, 0.98))
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, max_lr=peak, total_steps=steps, pct_start=0.1)
     for step, rows in zip(range(steps), batches(spoken, seed, BATCH), strict=False):
         sounds = [
             VOICES.waveform(row.x, draw(seed, step, row.id), sample_rate=16_000, longest=listener.window.n_samples)
