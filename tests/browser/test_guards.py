@@ -53,6 +53,15 @@ def test_a_barrier_is_found(rule, element, tmp_path: Path, visit, audit):
     assert audit(visit(tmp_path / "page.html")).startswith(rule)
 
 
+def test_contrast_is_looked_at_alone_or_not_at_all(tmp_path: Path, visit, audit):
+    both = "<img src='data:image/gif;base64,R0lGODlhAQABAAAAACw='><p style='color: #999; background: #fff'>pale</p>"
+    (tmp_path / "page.html").write_text(PAGE.format(both))
+    page = visit(tmp_path / "page.html")
+    alone, without = audit(page, "contrast"), audit(page, "structure")
+    assert ("color-contrast" in alone, "image-alt" in alone) == (True, False)
+    assert ("color-contrast" in without, "image-alt" in without) == (False, True)
+
+
 def test_a_page_without_barriers_is_let_pass(tmp_path: Path, visit, audit):
     (tmp_path / "page.html").write_text(PAGE.format("<p>Text</p>"))
     assert audit(visit(tmp_path / "page.html")) == ""
