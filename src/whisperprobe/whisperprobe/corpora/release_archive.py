@@ -16,7 +16,7 @@ import zlib
 from array import array
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
@@ -187,7 +187,7 @@ def _read_through(path: Path, folder: Path, advance: Advance | None) -> Listing:
     for name, size, content in read_members(path, advance):
         digests.extend(_pair(name))
         sizes.append(size)
-        parts = PurePosixPath(name).parts
+        parts = name.split("/")
         if CLIPS in parts[:-1]:
             at = parts.index(CLIPS)
             prefixes.setdefault("".join(f"{part}/" for part in parts[:at]), name)
@@ -216,14 +216,17 @@ def _read_through(path: Path, folder: Path, advance: Advance | None) -> Listing:
 
 
 def _checked_name(path: Path, member: tarfile.TarInfo) -> str:
-    """Return a member's name in its plain form, or refuse the archive."""
-    name = PurePosixPath(member.name)
+    """Return a member's name in its plain form, or refuse the archive.
+
+    Not by pathlib, which makes Python keep the last part of every name for ever: a million clips are 100 MB.
+    """
+    parts = [part for part in member.name.split("/") if part not in ("", ".")]
     if not member.isreg():
         what = "a link" if member.issym() or member.islnk() else "neither a file nor a folder"
         raise InputError(f"{path} is refused: {member.name!r} in it is {what}, which no Common Voice release holds.")
-    if name.is_absolute() or ".." in name.parts or not name.name or {"\\", ":", "\0"} & set(member.name):
+    if member.name.startswith("/") or ".." in parts or not parts or {"\\", ":", "\0"} & set(member.name):
         raise InputError(f"{path} is refused: the name {member.name!r} in it would lead out of the folder.")
-    return str(name)
+    return "/".join(parts)
 
 
 def _pair(name: str) -> tuple[int, int]:
