@@ -245,7 +245,8 @@ def _read_claims() -> list[FilterInfo]:
 def _name_and_version(distribution: importlib.metadata.Distribution) -> tuple[str, str]:
     try:
         metadata = distribution.metadata
-        name, version = (metadata[key] if key in metadata else "" for key in ("Name", "Version"))
+        fields = {key: metadata[key] for key in metadata}
+        name, version = fields.get("Name", ""), fields.get("Version", "")
     except (OSError, UnicodeDecodeError, KeyError, TypeError):
         name, version = "", ""
     if not name:
