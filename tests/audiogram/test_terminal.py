@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from audiogram import console
-from audiogram.console import Progress, configure
+from audiogram.console import Progress
 
 COLOUR = re.compile(r"\x1b\[(?:\d+;)*3\d(?:;\d+)*m")
 BAR = """
@@ -106,6 +106,7 @@ class Clock:
 def clock(monkeypatch):
     clock = Clock()
     monkeypatch.setattr(console, "time", clock)
+    monkeypatch.setitem(console._state, "quiet", False)  # whatever a command before has set
     return clock
 
 
@@ -125,15 +126,14 @@ def test_a_log_has_lines_with_rate_and_time_left(clock, caplog):
     ]
 
 
-def test_a_quiet_log_has_none(clock, caplog):
-    configure(quiet=True)
-    try:
+def test_a_quiet_log_has_none(clock, caplog, monkeypatch):
+    caplog.set_level(logging.INFO, logger="audiogram")
+    for quiet, lines in ((True, 0), (False, 1)):
+        monkeypatch.setitem(console._state, "quiet", quiet)
         with Progress("masking", 1000) as bar:
             clock.now += 60
             bar.advance(50)
-    finally:
-        configure()
-    assert caplog.messages == []
+        assert len(caplog.messages) == lines
 
 
 @pytest.mark.parametrize(
