@@ -10,7 +10,7 @@ from types import ModuleType
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from audiogram.corpus import SplitRule, mask_corpus, open_corpus
@@ -270,6 +270,7 @@ def test_a_release_is_masked_as_it_lies(new: Path, tmp_path: Path) -> None:
 fields = st.text(st.characters(exclude_characters="\t\n\r", exclude_categories=["Cs"]), max_size=12)
 
 
+@settings(deadline=None)
 @given(rows=st.lists(st.tuples(fields, fields, fields), max_size=30), block=st.integers(1, 40), crlf=st.booleans())
 def test_scanning_in_blocks_of_any_size_finds_what_splitting_finds(
     rows: list[tuple[str, str, str]], block: int, crlf: bool, tmp_path_factory: pytest.TempPathFactory
