@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterator
+from importlib.metadata import version
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ import typer
 
 import audiogram.cli
 import whisperprobe.cli
+from audiogram.console import run_app
 
 PROGRAMS = {"audiogram": audiogram.cli.app, "whisperprobe": whisperprobe.cli.app}
 
@@ -128,3 +130,12 @@ def test_options_stand_in_groups_and_the_common_ones_last(path: str) -> None:
     assert all(f"--{name}" in last for name in ("quiet", "log-level", "debug", "help"))
     options = {option for one in COMMANDS[path].get_params(context(path)) for option in getattr(one, "opts", ())}
     assert all(f"  {option}" in shown or f", {option}" in shown for option in options if option.startswith("--"))
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_version_is_said(program: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_app(PROGRAMS[program], ["--version"]) == 0
+    lines = [
+        f"{name} {version(name)}" for name in ("whisperprobe", "audiogram") if name == program or program != "audiogram"
+    ]
+    assert capsys.readouterr().out.splitlines() == lines
