@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from report_reading import Page, unpacked
 from safetensors.numpy import save_file
 
-from audiogram import condition
+from audiogram import Condition, condition
 from audiogram.errors import InputError
 from whisperprobe.comparison import Comparison, ProbeRun, compare, load_comparison
 from whisperprobe.comparison.word_changes import word_changes
@@ -345,17 +345,21 @@ def test_conditions_on_the_fly_are_heard_as_the_probe_heard_them(
 def test_options_of_trainings_are_told_and_where_they_differ(tmp_path: Path) -> None:
     for name, rate in (("lfloss", 1e-3), ("hfloss", 1e-4)):
         (tmp_path / name).mkdir()
-        given = {"model": f"/somewhere/{name}/small", "max_steps": 160, "learning_rate": rate, "lora": None}
-        (tmp_path / name / "finetune.json").write_text(json.dumps(given))
+        given = {"model": f"/somewhere/{name}/small", "max_steps": 160, "learning_rate": rate, "lora": None, "seed": 0}
+        (tmp_path / name / "finetune.json").write_text(json.dumps(given | {"precision": "auto"}))
+        (tmp_path / name / "results.json").write_text(json.dumps({"n_clips": 1088, "precision": "float32"}))
     folders = {name: tmp_path / name for name in ("lfloss", "hfloss")}
     comparison = small([("base", "normal", "1", "w", 1.0)])
     text = " ".join(methods_text(comparison, {"torch": "9.9"}, folders))
     assert "steps 160" in text
     assert "they differ in learning rate" in text
+    assert "training recordings 1088; steps 160; precision float32; seed 0; they differ" in text
     assert "/somewhere" not in text
     table = training_table(folders)
     assert table is not None
-    assert [str(cell) for cell in table.rows[1]] == ["hfloss", "a local checkpoint, “small”", "160", "0.0001"]
+    assert [str(cell) for cell in table.rows[1]] == [
+        "hfloss", "a local checkpoint, “small”", "1088", "160", "0.0001", "float32", "0",
+    ]  # fmt: skip
     assert training_table({"none": tmp_path}) is None
     (tmp_path / "hfloss" / "finetune.json").write_text("{")
     with pytest.raises(InputError, match="is not JSON"):
@@ -364,6 +368,21 @@ def test_options_of_trainings_are_told_and_where_they_differ(tmp_path: Path) -> 
 
 def test_base_model_is_told_from_the_manifest(with_tokens: Comparison) -> None:
     assert "The unadapted model was a local checkpoint, “gone”" in methods_text(with_tokens, {})[0]
+
+
+def test_methods_hold_every_condition_in_full() -> None:
+    comparison = small([("base", "hfloss", "1", "w", 1.0)])
+    low, high = condition("lfloss"), condition("hfloss")
+    text = " ".join(methods_text(comparison, {}, conditions=[low, high]))
+    assert "and hfloss (thresholds 125\u00a0Hz:\u00a010, 250\u00a0Hz:\u00a025" in text
+    assert text.count("filter attenuation (n_fft = 2048") == 1
+    assert "presentation level not modelled, added noise none, normalisation peak in all." in text
+    assert "above" not in text
+    soft = Condition("soft", high.audiogram, "attenuation", normalise="input")
+    text = " ".join(methods_text(comparison, {}, conditions=[high, soft]))
+    assert "normalisation peak; soft (thresholds" in text
+    assert "normalisation input." in text
+    assert "The conditions" not in " ".join(methods_text(comparison, {}))
 
 
 def test_every_filter_of_the_library_says_what_it_does_not_model() -> None:

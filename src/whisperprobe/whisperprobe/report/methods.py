@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 __all__ = ["conditions_table", "describe_condition", "methods_text", "training_options", "training_table"]
 
 _TRAINED = {
-    "model": "base", "from_config": "shape", "max_steps": "steps", "epochs": "epochs", "batch_size": "batch size",
+    "model": "base model", "from_config": "shape", "n_clips": "training recordings", "max_steps": "steps",
+    "epochs": "epochs", "batch_size": "batch size",
     "global_batch": "global batch", "learning_rate": "learning rate", "scheduler": "schedule",
     "warmup_steps": "warm-up steps", "weight_decay": "weight decay", "clip_gradient": "gradients clipped at",
     "precision": "precision", "padding": "padding", "freeze": "frozen", "lora": "LoRA", "augment": "augmentation",
@@ -74,9 +75,12 @@ def describe_condition(condition: Any) -> dict[str, str]:
 
 
 def methods_text(
-    comparison: Comparison, versions: Mapping[str, str], training: Mapping[str, str | Path] | None = None
+    comparison: Comparison,
+    versions: Mapping[str, str],
+    training: Mapping[str, str | Path] | None = None,
+    conditions: Sequence[Condition] = (),
 ) -> list[str]:
-    """Paragraphs for a methods section: speech and listeners, training, measures, intervals, software."""
+    """Paragraphs for a methods section: speech and listeners, conditions, training, measures, intervals, software."""
     clips = comparison.clips
     seeds = sorted({int(s) for s in clips["seed"].dropna()})
     tuned = [m for m in comparison.models if m in comparison.conditions]
@@ -88,12 +92,13 @@ def methods_text(
     repeated = f" The study was repeated with seeds {and_between([str(s) for s in seeds])}." if len(seeds) > 1 else ""
     software = and_between([f"{name} {version}" for name, version in versions.items()])
     return [
-        f"Speech was filtered through the audiograms above, and {listeners} transcribed "
+        f"Recordings were filtered through hearing conditions, and {listeners} transcribed "
         f"{clips['clip_id'].nunique():,} recordings of {clips['word'].nunique():,} words under "
         f"{and_between(list(comparison.conditions))}.{repeated}{_base_model(comparison)} An answer counts as correct "
         "when it equals the spoken word after Whisper's text normalisation. Surprisal is −log₂ of the probability of "
         "the spoken word, read in by teacher forcing, summed over its spelling variants (lower case, capitalised, with "
         "and without leading space), the end of the word included.",
+        _conditions(conditions),
         _training(training or {}),
         f"Intervals are 95 % bootstrap intervals over words: {comparison.resamples:,} resamples of words (seed "
         f"{comparison.seed}), each word with all of its recordings; seeds are averaged; percentiles are expanded for "
@@ -107,6 +112,22 @@ def methods_text(
     ]
 
 
+def _conditions(conditions: Sequence[Condition]) -> str:
+    """Every condition in full: the paper that this is pasted into lacks the report's table."""
+    ears, ways = [], []
+    for said in map(describe_condition, conditions):
+        options = "" if said["options"] == "–" else f" ({said['options']})"
+        ears.append(f"{said['name']} (thresholds {said['thresholds']} dB\u00a0HL)")
+        ways.append(
+            f"filter {said['filter']}{options}, presentation level {said['level']}, added noise {said['noise']}, "
+            f"normalisation {said['normalise']}"
+        )
+    if len(set(ways)) == 1:
+        return f"The conditions were {and_between(ears)}; {ways[0]}{' in all' if len(ways) > 1 else ''}."
+    told = [f"{ear}: {way}" for ear, way in zip(ears, ways, strict=True)]
+    return f"The conditions were {'; '.join(told)}." if told else ""
+
+
 def _base_model(comparison: Comparison) -> str:
     """Which Whisper listened unadapted, as the manifests of its probe runs have it."""
     runs = [run for run in comparison.runs if run.get("listener", WHISPER) == WHISPER]
@@ -116,7 +137,8 @@ def _base_model(comparison: Comparison) -> str:
     told = [f"{key} {options[key]}" for key in ("dtype", "language", "task") if options.get(key)]
     if options.get("window_seconds"):
         told.append(f"a window of {options['window_seconds']:g} s")
-    sha = f", weights SHA-256 {str(options['model_sha256'])[:12]}" if options.get("model_sha256") else ""
+    digest = str(options.get("model_sha256") or "")[:12]  # over the digests of the files: not what sha256sum prints
+    sha = f", digest of the weights in the manifest {digest}" if digest else ""
     how = f" ({', '.join(told)}{sha})" if told else ""
     return f" The unadapted model was {_model_name(options['model'])}{how}; answers were decoded greedily."
 
@@ -140,7 +162,7 @@ def _training(training: Mapping[str, str | Path]) -> str:
     told = [f"{says} {_option(shared[k])}" for k, says in _TRAINED.items() if k not in differ and _said(shared.get(k))]
     more = f"; they differ in {and_between([_TRAINED[k] for k in differ])} (table of trainings)" if differ else ""
     return (
-        f"Fine-tuning ({and_between(list(read))}): {', '.join(told) or 'default options'}{more}. The optimiser was "
+        f"Fine-tuning ({and_between(list(read))}): {'; '.join(told) or 'default options'}{more}. The optimiser was "
         "AdamW, the loss the cross-entropy of the transcript's tokens."
     )
 
@@ -160,21 +182,26 @@ def training_table(training: Mapping[str, str | Path]) -> SmallTable | None:
 
 
 def training_options(folder: str | Path) -> dict[str, Any]:
-    """What `finetune.json` of a model folder says; nothing where there is none."""
-    file = Path(folder) / "finetune.json"
+    """What `finetune.json` of a model folder says, with what `results.json` knows better; none: nothing."""
+    found = _json(Path(folder) / "finetune.json")
+    if isinstance(found.get("model"), str):
+        found["model"] = _model_name(found["model"])
+    results = _json(Path(folder) / "results.json") if found else {}
+    return found | {key: results[key] for key in ("n_clips", "precision") if key in results}  # "auto" says little
+
+
+def _json(file: Path) -> dict[str, Any]:
     if not file.is_file():
         return {}
     try:
-        found = json.loads(file.read_text(encoding="utf-8"))
+        return dict(json.loads(file.read_text(encoding="utf-8")))
     except ValueError as error:
         raise InputError(f"{file} is not JSON ({error}). The model's folder is damaged; copy it again.") from error
-    if isinstance(found.get("model"), str):
-        found["model"] = _model_name(found["model"])
-    return dict(found)
 
 
 def _said(value: Any) -> bool:
-    return value not in (None, "", [], {}, False)
+    """Whether there is something to tell: 0 is, of a seed, of weight decay and of warm-up steps; False is not."""
+    return value is not False and value not in (None, "", [], {})
 
 
 def _is_number(value: Any) -> bool:

@@ -132,7 +132,11 @@ def write_report(
         sounds=sounds_context(comparison, order),
         sound_figures=[name for name in figures if name.startswith("sounds-")],
         training=training_table(training or {}),
-        methods=[p for p in (*methods_text(comparison, versions, training or {}), *people_methods(comparison)) if p],
+        methods=[
+            text
+            for text in (*methods_text(comparison, versions, training or {}, conditions), *people_methods(comparison))
+            if text
+        ],
         citations=citations(versions["whisperprobe"]),
         versions=versions_table(versions),
         provenance=_provenance(comparison, given),
