@@ -210,6 +210,11 @@ def test_too_few_resamples_are_refused(tmp_path: Path, write_probe_run: Write) -
         compare([write_probe_run(tmp_path / "a", SMALL)], resamples=50)
 
 
+def test_a_negative_seed_is_refused(tmp_path: Path, write_probe_run: Write) -> None:
+    with pytest.raises(InputError, match="seed is a whole number, 0 or more, got -1"):
+        compare([write_probe_run(tmp_path / "a", SMALL)], seed=-1)
+
+
 # Refusals
 
 

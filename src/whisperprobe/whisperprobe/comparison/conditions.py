@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import pandas as pd
 
 from audiogram.errors import InputError
+from audiogram.random_streams import check_seed
 from whisperprobe.comparison.listeners import WHISPER, Listener, read_listener
 from whisperprobe.comparison.people_data import HumanSource, read_people
 from whisperprobe.comparison.result import BASE, Comparison, read_comparison
@@ -114,6 +115,7 @@ def compare(
         raise InputError(f"compare needs a list of probe runs; received {runs!r}.")
     if clips not in ("same", "common"):
         raise InputError(f"clips={clips!r} is not 'same' or 'common'.")
+    check_seed(seed)
     source = HumanSource(human) if isinstance(human, str | Path) else human
     people = None if source is None else read_people(source)  # before the runs: what is wrong with it is said at once
     sound_of = None if people is None and pronunciations is None else _pronunciations(pronunciations, people)

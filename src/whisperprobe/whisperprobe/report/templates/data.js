@@ -58,7 +58,12 @@ const data = (() => {
   };
 
   const escaper = document.createElement("span");
-  const escape = (value) => { escaper.textContent = value; return escaper.innerHTML.replaceAll('"', "&quot;"); };
+  const escape = (value) => {
+    const given = String(value ?? "");
+    if (!/[<>&"]/.test(given)) return given; // nearly always, and a search escapes every text of a table
+    escaper.textContent = given;
+    return escaper.innerHTML.replaceAll('"', "&quot;");
+  };
   const idle = () => new Promise((done) => (window.requestIdleCallback || setTimeout)(done, { timeout: 200 }));
   return { read, bytes, unpack, save, escape, idle };
 })();

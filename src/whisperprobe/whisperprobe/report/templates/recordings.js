@@ -138,10 +138,15 @@ const recordings = (() => {
   // The recording of a word that has most to show.
   const best = (rows) => rows.find((row) => hasSound(get("recording", row))) ?? rows.find((row) => tokens.has(row)) ?? rows[0];
 
+  // An address that somebody typed: % may stand for itself.
+  const decoded = (text) => {
+    try { return decodeURIComponent(text); } catch { return text; }
+  };
+
   const follow = () => {
     const [, kind, text] = /^#(clip|word)=(.*)$/.exec(location.hash) || [];
     if (!kind) return false;
-    const wanted = decodeURIComponent(text);
+    const wanted = decoded(text);
     const row = kind === "clip" ? byId.get(wanted) : byWord.has(wanted) ? best(byWord.get(wanted)) : undefined;
     if (row === undefined) {
       element("clip-found").textContent = `There is no ${kind === "clip" ? "recording" : "word"} “${wanted}” here.`;
@@ -199,7 +204,9 @@ const recordings = (() => {
     if (!follow() && packed.rows) {
       const example = document.querySelector("article[data-clip]");
       const row = example ? byId.get(example.dataset.clip) : undefined;
+      const told = element("clip-found").textContent; // of an address that leads nowhere
       show(row ?? best([...Array(Math.min(packed.rows, 50)).keys()]));
+      element("clip-found").textContent = told;
     }
   };
 

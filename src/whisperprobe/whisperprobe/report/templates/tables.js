@@ -12,8 +12,8 @@ const tables = (() => {
   const quote = (value) => {
     if (value === null || value === undefined) return "";
     const given = String(value);
-    // A leading = + @ or tab would be a formula in a spreadsheet.
-    const safe = typeof value === "string" && /^[=+@\t\r]/.test(given) ? "'" + given : given;
+    // A leading = + - @ or tab would be a formula in a spreadsheet; hyphenated parts of words and numbers are none.
+    const safe = typeof value === "string" && /^(?:[=+@\t\r]|-(?=.*[^\p{L}\p{M}\d.'’-]))/su.test(given) ? "'" + given : given;
     return /[",\n\r]/.test(safe) ? '"' + safe.replaceAll('"', '""') + '"' : safe;
   };
 
@@ -137,6 +137,8 @@ const tables = (() => {
     change: (value) => minus((value > 0 ? "+" : "") + value.toFixed(2)),
   };
 
+  // DataTables takes titles for HTML, and what it searches, too, wherever there is an & in it.
+
   // A table from packed columns; rows are numbers, and only those in sight become elements.
   const large = (element, packed, { things, link }) => {
     const spec = data.read(element.id + "-columns");
@@ -167,8 +169,8 @@ const tables = (() => {
       columns: all.map((c, i) => {
         const show = display(c, i);
         return {
-          type: "num", className: classes(c, i), searchable: c.kind === "text", title: spec.columns[i].title,
-          data: (row, type) => (type === "display" ? show(row) : type === "filter" ? c.value(row) ?? "" : c.column.order(row)),
+          type: "num", className: classes(c, i), searchable: c.kind === "text", title: data.escape(spec.columns[i].title),
+          data: (row, type) => (type === "display" ? show(row) : type === "filter" ? data.escape(c.value(row)) : c.column.order(row)),
         };
       }),
       deferRender: true, pageLength: 25, lengthMenu: [25, 50, 100, 500],
@@ -187,6 +189,7 @@ const tables = (() => {
         className: c.kind === "text" ? "dt-left" : "dt-right", type: c.kind === "text" ? "string" : "num",
         data: (row, type) => {
           const value = row[i];
+          if (type === "filter") return data.escape(value);
           if (type !== "display") return value ?? (c.kind === "text" ? "" : -1);
           return value === null ? "–" : c.html ? c.html(row) : shown[c.kind](value);
         },
