@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -177,3 +178,26 @@ def test_broken_filters_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     (found,) = doctor.filter_plugins()
     assert found.state == "note"
     assert found.found == "odd of odd-filters: broken: x"
+
+
+def test_folders_that_are_nowhere_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nowhere() -> Path:
+        raise FileNotFoundError("nowhere")
+
+    def nobody() -> Path:
+        raise RuntimeError("nobody's home")
+
+    monkeypatch.delenv("HF_HOME", raising=False)
+    monkeypatch.setattr(Path, "cwd", nowhere)
+    monkeypatch.setattr(tempfile, "gettempdir", nowhere)
+    monkeypatch.setattr(Path, "home", nobody)
+    found = [f for f in doctor.room() if f.check == "disk"]
+    assert [f.state for f in found] == ["wrong"] * 3
+    assert [f.found for f in found] == [
+        "no folder for here: nowhere",
+        "no folder for temporary files: nowhere",
+        "no folder for models: nobody's home",
+    ]
+    assert all(f.remedy for f in found)
+    monkeypatch.setenv("HF_HOME", str(Path(__file__).parent))
+    assert doctor.room()[2].state in ("ok", "note")

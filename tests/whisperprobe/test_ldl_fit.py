@@ -118,7 +118,9 @@ def test_a_finished_fit_is_returned_and_other_options_are_refused(
     monkeypatch.setattr(stepping, "learn_events", None)
     again = ldl.train_corpus(cues, out, semantics=vectors)
     np.testing.assert_array_equal(first.comprehension, again.comprehension)
-    with pytest.raises(InputError, match=r"other options \(rate: 0.1 there, 0.2 now\)"):
+    with pytest.raises(
+        InputError, match=r"^\S+ belongs to a training run with other options \(rate: 0.1 there, 0.2 now\)"
+    ):
         ldl.train_corpus(cues, out, semantics=vectors, rate=0.2)
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "thesis.txt").write_text("mine")

@@ -198,9 +198,13 @@ def sound_libraries() -> list[Finding]:
 
 def room() -> list[Finding]:
     """Disk here, for temporary files and for models; memory and cores."""
-    cache = Path(os.environ.get("HF_HOME", Path.home() / ".cache" / "huggingface"))
     findings = []
-    for name, folder in (("here", Path.cwd()), ("temporary files", Path(tempfile.gettempdir())), ("models", cache)):
+    for name, place in {"here": Path.cwd, "temporary files": _temporary, "models": _cache}.items():
+        try:
+            folder = place()
+        except (OSError, RuntimeError) as error:  # a folder that was deleted, nowhere to write, nobody's home
+            findings.append(Finding("disk", "wrong", f"no folder for {name}: {error}", _elsewhere(name)))
+            continue
         there = next(p for p in (folder, *folder.parents) if p.exists())
         free = shutil.disk_usage(there).free / 1e9
         found = f"{free:.0f} GB free in {folder} ({name})"
@@ -289,6 +293,14 @@ def memory() -> float | None:
         if text.isdigit():
             found.append(int(text) / 1e9)
     return min(found, default=None)
+
+
+def _temporary() -> Path:
+    return Path(tempfile.gettempdir())
+
+
+def _cache() -> Path:
+    return Path(os.environ.get("HF_HOME") or Path.home() / ".cache" / "huggingface").expanduser()
 
 
 def _elsewhere(name: str) -> str:

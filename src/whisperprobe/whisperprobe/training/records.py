@@ -82,6 +82,8 @@ class RunFolder:
             yield
         except OSError as error:
             raise InputError(f"the output folder {self.path} cannot be written: {error.strerror or error}.") from error
+        except InputError:  # a ValueError, too, that says what is the matter
+            raise
         except ValueError as error:
             file = self.path / self.options_file
             raise InputError(f"{file} holds no options of a training run ({error}). Give another folder.") from error

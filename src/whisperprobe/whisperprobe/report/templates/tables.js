@@ -138,7 +138,6 @@ const tables = (() => {
   };
 
   // DataTables takes titles for HTML, and what it searches, too, wherever there is an & in it.
-
   // A table from packed columns; rows are numbers, and only those in sight become elements.
   const large = (element, packed, { things, link }) => {
     const spec = data.read(element.id + "-columns");
