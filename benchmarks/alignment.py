@@ -1,7 +1,7 @@
 """Word boundaries by CTC and by Whisper's cross-attention, against espeak-ng sentences whose boundaries are known.
 
-python benchmarks/alignment.py --out FOLDER              # about 25 minutes on one free core; goes on where it stopped
-python benchmarks/alignment.py --out FOLDER --write      # and appends the tables to RESULTS.md
+python benchmarks/alignment.py --out FOLDER              # about an hour on one free core; trained models are kept
+python benchmarks/alignment.py --out FOLDER --write      # and puts the table into RESULTS.md
 
 Needs the program espeak-ng and `pip install 'whisperprobe[align]'`. Both models are trained here from random weights,
 on sentences and voices that the test does not have; alignment heads and shift are taken from training sentences. Then
@@ -12,10 +12,10 @@ silence, or of the cross-fade, that the synthesis put between two words.
 from __future__ import annotations
 
 import argparse
-import platform
 from pathlib import Path
 
 import numpy as np
+import results
 import torch
 from small_ctc import train_ctc
 from small_whisper import train_whisper
@@ -67,26 +67,28 @@ def scored(alignment: Path, spoken: list[Sentence]) -> dict[str, np.ndarray]:
     return {"boundaries": 1000 * np.concatenate(late), "first": 1000 * np.array(first), "last": 1000 * np.array(last)}
 
 
-def line(name: str, shift: float, found: dict[str, np.ndarray]) -> str:
+def row(name: str, shift: float, found: dict[str, np.ndarray]) -> list[str]:
     d = found["boundaries"]
     e = np.abs(d)
-    return (
-        f"| {name} | {1000 * shift:.0f} | {e.mean():.1f} | {np.median(e):.1f} | {np.quantile(e, 0.9):.1f} "
-        f"| {100 * (e <= 20).mean():.1f} | {np.median(d):+.1f} | {np.abs(found['first']).mean():.1f} "
-        f"| {np.abs(found['last']).mean():.1f} |"
-    )
+    return [
+        name, f"{1000 * shift:.0f}", f"{e.mean():.1f}", f"{np.median(e):.1f}", f"{np.quantile(e, 0.9):.1f}",
+        f"{100 * (e <= 20).mean():.1f}", f"{np.median(d):+.1f}", f"{np.abs(found['first']).mean():.1f}",
+        f"{np.abs(found['last']).mean():.1f}",
+    ]  # fmt: skip
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, help="folder for speech, models and alignments")
-    parser.add_argument("--sentences", type=int, default=4000, help="of 1 to 8 words, to train on")
+    parser.add_argument(
+        "--sentences", type=int, default=9000, help="of 1 to 8 words, to train on; Whisper: twice as many"
+    )
     parser.add_argument("--test", type=int, default=120, help="of 3 to 8 words")
-    parser.add_argument("--known", type=int, default=96, help="training sentences that heads and shift are taken from")
+    parser.add_argument("--known", type=int, default=300, help="training sentences that heads and shift are taken from")
     parser.add_argument("--ctc-steps", type=int, default=1200)
-    parser.add_argument("--whisper-steps", type=int, default=3000)
+    parser.add_argument("--whisper-steps", type=int, default=7000, help="and 4 for every 7 more, on other sentences")
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--write", action="store_true", help="append to benchmarks/RESULTS.md")
+    parser.add_argument("--write", action="store_true", help="put into benchmarks/RESULTS.md")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     out: Path = options.out
@@ -97,10 +99,14 @@ def main() -> None:
         write_sentences(speech, {"train": train, "test": test})
     ctc = out / "ctc"
     if not (ctc / "preprocessor_config.json").is_file():
-        train_ctc(train, ctc, steps=options.ctc_steps)
+        train_ctc(train[:4000], ctc, steps=options.ctc_steps)
     whisper = out / "whisper"
     if not (whisper / "preprocessor_config.json").is_file():
-        train_whisper(train, whisper, steps=options.whisper_steps, window_seconds=WINDOW_SECONDS)
+        first = train_whisper(train, out / "whisper-1", steps=options.whisper_steps, window_seconds=WINDOW_SECONDS)
+        train_whisper(
+            speak(options.sentences, TRAIN_VOICES, 2, 8, "more"), whisper, steps=options.whisper_steps * 4 // 7,
+            window_seconds=WINDOW_SECONDS, seed=1, start=first, peak=1e-3,
+        )  # fmt: skip
     some = [one for one in train if len(one.starts) > 2][: options.known]
     known = [one.x for one in some], [one.text for one in some], [middle(one) for one in some]
     heads = choose_alignment_heads(WhisperAligner.from_pretrained(whisper, device="cpu"), *known)
@@ -116,28 +122,25 @@ def main() -> None:
             folder = align_corpus(
                 speech, out / f"{method}-{1000 * shift:.0f}", method=method, model=aligner, splits=["test"], shift=shift
             )
-            rows.append(line({"ctc": "CTC", "whisper": "Whisper"}[method], shift, scored(folder, test)))
+            rows.append(row({"ctc": "CTC", "whisper": "Whisper"}[method], shift, scored(folder, test)))
     words = sum(len(one.starts) for one in test)
     text = "\n".join(
         [
-            "",
-            f"### Word boundaries: {len(test)} espeak-ng sentences of 3 to 8 words ({words} words), "
+            f"## alignment.py: word boundaries of {len(test)} espeak-ng sentences of 3 to 8 words ({words} words), "
             f"{len(TEST_VOICES)} voices not trained on",
             "",
-            f"Trained from random weights on {len(train)} sentences of {len(TRAIN_VOICES)} voices; heads "
-            f"{[list(pair) for pair in heads.heads]}. {platform.processor() or platform.machine()}, "
-            f"{options.threads} thread(s).",
+            results.machine("torch", "torchaudio", "transformers"),
             "",
-            "| aligner | shift, ms | mean error, ms | median | 90 % | within 20 ms, % | median of signed error "
-            "| first word's beginning | last word's end |",
-            "| --- " * 9 + "|",
-            *rows,
+            f"Trained from random weights on sentences of {len(TRAIN_VOICES)} voices (CTC {len(train[:4000])}, Whisper "
+            f"{2 * len(train)}); heads {[list(pair) for pair in heads.heads]}, {options.threads} thread(s).",
+            "",
+            *results.table(
+                ["aligner", "shift, ms", "mean error, ms (≤ 20)", "median", "90 %", "within 20 ms, %",
+                 "median of signed error", "first word's beginning", "last word's end"], rows,
+            ),
         ]
-    )
-    print(text)
-    if options.write:
-        with open(Path(__file__).with_name("RESULTS.md"), "a", encoding="utf-8") as file:
-            file.write(text + "\n")
+    )  # fmt: skip
+    results.show(text, write=options.write)
 
 
 if __name__ == "__main__":
