@@ -135,6 +135,7 @@ def test_other_mistakes_are_said(tmp_path: Path) -> None:
         ({}, "the mapping of word vectors is empty"),
         ({"a": [1.0], "b": [1.0, 2.0]}, "of one length"),
         (f"whisper:{tmp_path}", "no output embedding"),
+        ("whisper:", "'whisper:' names no model behind the colon; give whisper:MODEL"),
     ):
         with pytest.raises(InputError, match=message):
             open_semantics(source)

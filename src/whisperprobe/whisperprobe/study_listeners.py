@@ -19,6 +19,7 @@ _BELONGS = {  # keys that only some rules have
     "ridge": ("endstate", "fil"),
     "frequencies": ("fil",),
 }
+_CFBSF = ("boundary", "sampling", "top_hz")  # keys that only these cues have
 
 
 def read_training(table: str, values: object, file: str) -> dict[str, Any]:
@@ -75,9 +76,10 @@ def read_ldl(values: object, conditions: tuple[Condition, ...], file: str) -> di
     if rule == "nlms" and ldl.get("rate", 0) >= 2:
         raise InputError(f"{where}, key 'rate': received {ldl['rate']}; 'nlms' takes rates below 2.")
     if "cfbsf" not in ldl["cues"]:
-        for key in ("boundary", "sampling", "top_hz"):
+        for key in _CFBSF:
             if key in ldl:
                 raise InputError(f"{where} gives {key!r}, which belongs to 'cfbsf', and the cues are {ldl['cues']}.")
+    _check_values(ldl, where)
     for condition in conditions:
         if condition.name == "ldl" or condition.name.startswith("ldl-"):
             raise InputError(
@@ -85,3 +87,19 @@ def read_ldl(values: object, conditions: tuple[Condition, ...], file: str) -> di
                 "another name."
             )
     return ldl
+
+
+def _check_values(ldl: dict[str, Any], where: str) -> None:
+    """Refuse what cues and semantics would refuse whatever the corpus, by their own checks."""
+    from whisperprobe.ldl.cues_summaries import BandSummaries
+    from whisperprobe.ldl.semantics import WHISPER, whisper_model
+
+    try:
+        BandSummaries(**{key: ldl[key] for key in _CFBSF if key in ldl})
+    except InputError as error:
+        raise InputError(f"{where}: {error} Left out, top_hz is {BandSummaries.top_hz:g}.") from None
+    if ldl["semantics"].startswith(WHISPER):
+        try:
+            whisper_model(ldl["semantics"])
+        except InputError as error:
+            raise InputError(f"{where}, key 'semantics': {error} The study's own base model is \"whisper\".") from None

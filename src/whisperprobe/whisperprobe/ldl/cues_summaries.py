@@ -39,6 +39,10 @@ CHUNK_CUES = SAMPLES * BANDS + len(PAIRS)
 """Cues of one chunk: 630."""
 
 SAMPLINGS = ("equispaced", "random")
+_WHY = {  # behind the range of an option
+    "full_scale": "; samples are rounded to whole numbers of it",
+    "top_hz": f" Hz: cues are taken from sound of {SAMPLE_RATE} Hz, which holds nothing above half of that",
+}
 _GRAIN = 1e-9  # log energies that differ by less are equal for ranks: a steady tone is constant but for rounding
 _CHUNKS_AT_ONCE = 2048  # bounds the memory of all comparisons between the 20 values of a band
 _SAMPLES_AT_ONCE = 1 << 20  # and that of the transforms
@@ -77,8 +81,7 @@ class BandSummaries:
         for name, low, high in (("full_scale", 128.0, 2.0**31), ("top_hz", 2000.0, SAMPLE_RATE / 2)):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
-                hint = "; samples are rounded to whole numbers of it" if name == "full_scale" else " Hz"
-                raise InputError(f"{name} is {value!r}; it lies between {low:g} and {high:g}{hint}.")
+                raise InputError(f"{name} is {value!r}; it lies between {low:g} and {high:g}{_WHY[name]}.")
             object.__setattr__(self, name, float(value))
 
     def to_dict(self) -> dict[str, Any]:

@@ -192,7 +192,7 @@ def open_semantics(source: str | Path | Mapping[str, Any] | Semantics) -> Semant
     if str(source).startswith(WHISPER):
         from whisperprobe.ldl.semantics_tokens import TokenVectors
 
-        model = str(source).removeprefix(WHISPER)
+        model = whisper_model(str(source))
         tokens = TokenVectors(model)
         return Semantics(f"{WHISPER}{Path(model).name}", "whisper", tokens, model, tokens.fingerprint)
     if not isinstance(source, str | Path):
@@ -208,6 +208,23 @@ def open_semantics(source: str | Path | Mapping[str, Any] | Semantics) -> Semant
         )
     kind, store = _open(path)
     return Semantics(path.name.removesuffix(path.suffix), kind, store, str(path), _fingerprint(path))
+
+
+def whisper_model(source: str) -> str:
+    """Return the model that ``"whisper:MODEL"`` names.
+
+    Raises
+    ------
+    InputError
+        There is nothing behind the colon.
+    """
+    model = source.removeprefix(WHISPER)
+    if not model.strip():
+        raise InputError(
+            f"{source!r} names no model behind the colon; give {WHISPER}MODEL with a model's folder or hub name, e.g. "
+            f"{WHISPER}openai/whisper-small."
+        )
+    return model
 
 
 def _open(path: Path) -> tuple[str, _Store]:
