@@ -398,7 +398,19 @@ def test_a_manifest_that_is_none_is_said_to_be(tmp_path: Path) -> None:
     (tmp_path / "manifest.json").write_text(json.dumps({"name": "something else"}))
     with pytest.raises(InputError, match="not the manifest of a row stage"):
         read_manifest(tmp_path)
-    for plan in (None, [], {"rows": {"train": 1}}):
+    for plan in (None, []):
         (tmp_path / "manifest.json").write_text(json.dumps({"stage": "mask", "options": {}, "plan": plan}))
         with pytest.raises(InputError, match="plans no rows; it is damaged"):
             read_manifest(tmp_path)
+
+
+@pytest.mark.parametrize("lost", ["stage", "options", "plan", "plan.rows", "plan.rows_per_part"])
+def test_a_key_that_a_manifest_lacks_is_named(tmp_path: Path, lost: str) -> None:
+    manifest = {"stage": "mask", "options": {}, "plan": {"rows": {"train": 1}, "rows_per_part": 4}}
+    table, _, key = lost.rpartition(".")
+    (manifest[table] if table else manifest).pop(key)
+    path = tmp_path / "manifest.json"
+    path.write_text(json.dumps(manifest))
+    with pytest.raises(InputError, match=f"lacks the key '{lost}': it was edited by hand.*run the stage again") as said:
+        read_manifest(tmp_path)
+    assert str(path) in str(said.value)

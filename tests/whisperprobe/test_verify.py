@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import shutil
@@ -211,6 +212,44 @@ def test_damage_of_a_corpus_is_named(copy: Callable[[str], Path], damage: Callab
     found = verify_folder(root)
     assert not found.sound
     assert any(re.search(said, problem) for problem in found.problems), found.problems
+
+
+def change_manifest(root: Path, change: Callable[[dict], object]) -> Path:
+    path = root / "manifest.json"
+    manifest = json.loads(path.read_text())
+    change(manifest)
+    path.write_text(json.dumps(manifest))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("stage", "lost"),
+    [
+        *(("mask", key) for key in ("stage", "options", "plan", "plan.rows", "tables", "input", "input.fingerprint")),
+        *(("log-mel", f"options.{key}") for key in ("bands", "dtype")),
+        *(("probe", f"input.upstream.{key}") for key in ("stage", "plan", "plan.rows")),
+    ],
+)
+def test_a_key_that_the_manifest_lacks_is_named(
+    copy: Callable[[str], Path], stage: str, lost: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With its file, what may have happened, and what to do."""
+    root, [*tables, key] = copy(stage), lost.split(".")
+    path = change_manifest(
+        root, lambda manifest: functools.reduce(lambda at, name: at[name], tables, manifest).pop(key)
+    )
+    (problem,) = verify_folder(root).problems
+    assert f"{path} lacks the key {lost!r}: it was edited by hand, or written by another version." in problem
+    assert "run the stage again" in problem
+    assert run_app(app, ["verify", str(root)]) == 1
+    assert problem in capsys.readouterr().err
+
+
+def test_a_manifest_of_other_things_is_told_from_one_without_a_key(copy: Callable[[str], Path]) -> None:
+    root = copy("mask")
+    change_manifest(root, lambda manifest: manifest["plan"].update(rows=["train", "test"]))
+    (problem,) = verify_folder(root).problems
+    assert "manifest.json does not hold what a stage writes there" in problem
 
 
 @pytest.mark.parametrize("moment", range(12))

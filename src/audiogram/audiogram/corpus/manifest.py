@@ -14,6 +14,7 @@ from audiogram.corpus.layout import MANIFEST, README, Part, plan_parts
 from audiogram.errors import InputError, WorkError
 
 __all__ = [
+    "check_keys",
     "is_complete",
     "library_versions",
     "prepare_out",
@@ -29,6 +30,7 @@ __all__ = [
 # are recorded only.
 _OWN = ("audiogram", "whisperprobe")
 _RECORDED = ("numpy", "scipy", "soundfile", "soxr", "pyarrow")
+_KEYS = ("stage", "options", "plan")  # what other programs' manifest.json has none of
 _log = logging.getLogger("audiogram.corpus")
 
 Card = Callable[[Mapping[str, Any]], str]
@@ -50,7 +52,7 @@ def read_manifest(out: str | Path) -> dict[str, Any]:
     Raises
     ------
     InputError
-        There is no manifest, or it is not one.
+        There is no manifest, it is not one, or it lacks a key.
     """
     path = Path(out) / MANIFEST
     try:
@@ -61,11 +63,23 @@ def read_manifest(out: str | Path) -> dict[str, Any]:
         raise InputError(
             f"{path} cannot be read as a manifest: {error}. Remove the folder and run the stage again."
         ) from error
-    if not isinstance(manifest, dict) or not {"stage", "options", "plan"} <= set(manifest):
-        raise InputError(f"{path} is not the manifest of a row stage (no stage, options and plan in it).")
-    if not isinstance(manifest["plan"], dict) or not {"rows", "rows_per_part"} <= set(manifest["plan"]):
+    if not isinstance(manifest, dict) or manifest.keys().isdisjoint(_KEYS):
+        raise InputError(f"{path} is not the manifest of a row stage (no {', '.join(_KEYS)} in it).")
+    check_keys(path, manifest, _KEYS)
+    if not isinstance(manifest["plan"], dict):
         raise InputError(f"{path} plans no rows; it is damaged. Remove the folder and run the stage again.")
+    check_keys(path, manifest["plan"], ("rows", "rows_per_part"), "plan.")
     return manifest
+
+
+def check_keys(path: Path, table: Mapping[str, Any], keys: Iterable[str], within: str = "") -> None:
+    """Raise `InputError` where a table of the manifest `path` lacks a key; `within` is the table's name and a dot."""
+    for key in keys:
+        if key not in table:
+            raise InputError(
+                f"{path} lacks the key {within + key!r}: it was edited by hand, or written by another version. Put the "
+                "file back from a copy, or remove the folder and run the stage again."
+            )
 
 
 def stage_parts(out: str | Path) -> tuple[Part, ...]:

@@ -13,11 +13,13 @@ import numpy as np
 from audiogram.console import Progress, check_stop, stop_on_signals
 from audiogram.corpus import Part, open_corpus, read_manifest, stage_parts
 from audiogram.corpus.files import held_elsewhere
-from audiogram.corpus.layout import FAILURES, README, VECTORS
+from audiogram.corpus.layout import FAILURES, MANIFEST, README, VECTORS
+from audiogram.corpus.manifest import check_keys
 from audiogram.corpus.selection import draw
 from audiogram.corpus.workers import each
 from audiogram.errors import InputError, WorkError
 from whisperprobe.corpora.chain import Link, chain_of
+from whisperprobe.corpora.log_mel_corpus import STAGE as LOG_MEL
 from whisperprobe.corpora.part_checks import PartCheck, PartState
 from whisperprobe.corpora.word_times import words_fingerprint
 
@@ -146,18 +148,49 @@ def verify_folder(
 
 def _manifest(root: Path) -> tuple[dict[str, Any] | None, str]:
     try:
-        manifest = read_manifest(root)
-        stage_parts(root)
-        if not manifest["tables"] or not isinstance(manifest["options"], dict):
-            raise KeyError("tables")
-    except (InputError, KeyError, TypeError, AttributeError, ValueError) as error:
+        return _read(root), ""
+    except InputError as error:
         if not (root / FAILURES).is_dir():
             raise InputError(
                 f"{root} is not the output of a row stage (no manifest.json that says so). Give a corpus, log-mels or "
                 "a probe run; a model's folder has nothing of the kind."
             ) from error
         return None, f"the manifest: {error}"
-    return manifest, ""
+
+
+def _read(root: Path) -> dict[str, Any]:
+    path = root / MANIFEST
+    try:
+        manifest = read_manifest(root)
+        _check_keys(path, manifest)
+        stage_parts(root)
+        if not manifest["tables"] or not isinstance(manifest["options"], dict):
+            raise TypeError("no tables, or options that are no table")
+    except InputError:
+        raise
+    except (TypeError, AttributeError, ValueError) as error:
+        raise InputError(
+            f"{path} does not hold what a stage writes there ({error}): it was edited by hand, or damaged. Put the "
+            "file back from a copy, or remove the folder and run the stage again."
+        ) from error
+    return manifest
+
+
+def _check_keys(path: Path, manifest: Mapping[str, Any]) -> None:
+    """Refuse a manifest without what is looked up in it later."""
+    check_keys(path, manifest, ("tables", "input"))
+    check_keys(path, manifest["input"], ("fingerprint",), "input.")
+    if manifest["stage"] == LOG_MEL:
+        check_keys(path, manifest["options"], ("bands", "dtype"), "options.")
+    if "sentences" in manifest:  # of words that were cut from them
+        check_keys(path, manifest["sentences"], ("rows",), "sentences.")
+        check_keys(path, manifest, ("alignment",))
+        check_keys(path, manifest["alignment"], ("path",), "alignment.")
+    within, before = "input.upstream.", manifest["input"].get("upstream")
+    while before is not None:
+        check_keys(path, before, ("stage", "plan"), within)
+        check_keys(path, before["plan"], ("rows",), f"{within}plan.")
+        within, before = f"{within}input.upstream.", before.get("input", {}).get("upstream")
 
 
 def _chosen(rows: Mapping[str, int], count: int | None, seed: int) -> dict[str, frozenset[int]] | None:
