@@ -7,6 +7,16 @@ import xml.etree.ElementTree as ET
 import pytest
 
 SVG = "{http://www.w3.org/2000/svg}"
+# Of every title below an x axis, in px: how far it is from the labels above it, and from the caption below it.
+SPACES = """(figure) => {
+  const box = (element) => element.getBoundingClientRect();
+  const labels = [...figure.querySelectorAll(".xaxislayer-above text")].map((label) => box(label).bottom);
+  const caption = box(figure.querySelector("figcaption")).top;
+  return [...figure.querySelectorAll(".infolayer [class^='g-x'][class$='title'] text")].map((title) => {
+    const { top, bottom } = box(title);
+    return [title.textContent, top - Math.max(...labels.filter((label) => label < top + 2)), caption - bottom];
+  }).filter(([, above]) => Number.isFinite(above));
+}"""
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -37,3 +47,13 @@ def test_every_chart_is_drawn_and_says_what_it_shows(study, read):
         assert chart.locator("svg.main-svg").count() >= 1, chart.get_attribute("id")
         assert chart.locator("path, rect.bg").count() >= 3
         assert len(chart.get_attribute("aria-label") or "") > 20
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (1280, "dark"), (360, "light")])
+def test_titles_of_axes_stand_evenly_between_labels_and_caption(width, scheme, demo, read):
+    page = read(demo, width=width, color_scheme=scheme)
+    found = [space for figure in page.locator("figure.chart").all() for space in figure.evaluate(SPACES)]
+    assert len(found) >= 8
+    for title, above, below in found:
+        assert 3 <= above <= 12, title
+        assert below >= 12, title

@@ -15,11 +15,12 @@ from plotly.subplots import make_subplots
 
 from audiogram.errors import InputError
 from whisperprobe.comparison.result import BASE, Comparison, model_name
+from whisperprobe.comparison.words import as_numbers
 from whisperprobe.report.palette import DASHES, SCALE, SYMBOLS, cell_ink, condition_colours
 
 __all__ = [
-    "LEGEND_ABOVE", "audiogram_chart", "distribution_chart", "matrix_chart", "plain", "read_training", "rgba",
-    "training_chart",
+    "LEGEND_ABOVE", "audiogram_chart", "distribution_chart", "log_axis", "matrix_chart", "plain", "read_training",
+    "rgba", "training_chart",
 ]  # fmt: skip
 
 _Cells = Mapping[tuple[str, str], Mapping[str, Any]]
@@ -86,8 +87,8 @@ def matrix_chart(comparison: Comparison, order: Sequence[str]) -> go.Figure:
     figure.update_yaxes(autorange="reversed", showline=False, ticks="", showgrid=False, automargin=True)
     figure.update_yaxes(title={"text": "Who listens", "standoff": 12}, row=1, col=1)
     figure.update_yaxes(showticklabels=False, row=1, col=2)
-    height = 140 + 72 * len(models)
-    figure.update_layout(height=height, margin={"l": 60, "r": 10, "t": 40, "b": 60}, dragmode=False)
+    height = 133 + 72 * len(models)
+    figure.update_layout(height=height, margin={"l": 60, "r": 10, "t": 40, "b": 53}, dragmode=False)
     return figure
 
 
@@ -119,11 +120,12 @@ def distribution_chart(comparison: Comparison, order: Sequence[str]) -> go.Figur
                 hovertemplate="rank ≤ %{x:.1f}: %{y:.0f} %<extra>" + label + "</extra>", row=1, col=2,
             )  # fmt: skip
     figure.update_yaxes(title="Surprisal (bits)", rangemode="tozero", row=1, col=1)
-    figure.update_xaxes(title="Mean rank of its tokens (1 = first choice)", type="log", dtick="D2", row=1, col=2)
+    drawn = [trace.x for trace in figure.data if trace.type == "scatter"]
+    figure.update_xaxes(title="Mean rank of its tokens (1 = first choice)", **log_axis(*drawn), row=1, col=2)
     figure.update_yaxes(title="Recordings at or below (%)", range=[0, 102], row=1, col=2)
     figure.update_layout(
-        height=460, violinmode="overlay", violingap=0, dragmode=False, margin={"l": 60, "r": 20, "t": 50, "b": 110},
-        legend={"orientation": "h", "y": -0.24},
+        height=450, violinmode="overlay", violingap=0, dragmode=False, margin={"l": 60, "r": 20, "t": 50, "b": 100},
+        legend={"orientation": "h", "y": -0.2},
     )  # fmt: skip
     return figure
 
@@ -148,7 +150,8 @@ def training_chart(training: Mapping[str, pd.DataFrame], order: Sequence[str] = 
                 hovertemplate="step %{x}: %{y:.3f} on validation<extra>" + plain(label) + "</extra>",
             )  # fmt: skip
     figure.update_xaxes(title="Step", rangemode="tozero")
-    figure.update_yaxes(title="Loss (nats per token)", type="log", dtick="D2")
+    losses = [as_numbers(table[c]) for table in training.values() for c in ("loss", "eval_loss") if c in table]
+    figure.update_yaxes(title="Loss (nats per token)", fixedrange=True, **log_axis(*losses))
     figure.update_layout(height=380, margin={"l": 70, "r": 20, "t": 20, "b": 60}, legend=LEGEND_ABOVE)
     return figure
 
@@ -170,6 +173,33 @@ def read_training(folder: str | Path) -> pd.DataFrame:
         scored = pd.read_csv(evaluation)[["step", "loss"]].rename(columns={"loss": "eval_loss"})
         table = table.merge(scored, on="step", how="left")
     return table
+
+
+def log_axis(*series: np.ndarray[Any, Any]) -> dict[str, Any]:
+    """A logarithmic axis: decades are labelled; where fewer than two are in sight, 1-2-5, in full.
+
+    Parameters
+    ----------
+    series : ndarray of float, shape (n,)
+        What is drawn; gaps, infinities and what is not above zero have no place on it.
+
+    Examples
+    --------
+    >>> log_axis(np.array([0.02, 3.0]))["dtick"], log_axis(np.array([0.15, 0.6]))["ticktext"]
+    (1, ['0.2', '0.5'])
+    """
+    shown = [float(v) for values in series for v in values if 0 < v < math.inf]
+    axis: dict[str, Any] = {"type": "log"}
+    if not shown:
+        return axis
+    low, high = min(shown), max(shown)
+    exponents = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    marks = [float(f"{m}e{k}") for k in exponents for m in (1, 2, 5) if low <= float(f"{m}e{k}") <= high]
+    if sum(low <= float(f"1e{k}") <= high for k in exponents) > 1:
+        return axis | {"dtick": 1, "minor": {"dtick": "D1", "ticks": "outside", "ticklen": 3}}
+    if len(marks) < 2:
+        return axis  # plotly then counts in equal steps
+    return axis | {"tickvals": marks, "ticktext": [f"{m:g}" for m in marks]}
 
 
 def _quantiles(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

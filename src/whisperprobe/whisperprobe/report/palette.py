@@ -13,6 +13,7 @@ SYMBOLS = ("circle", "square", "diamond", "triangle-up", "triangle-down", "cross
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 SCALE = "Cividis"  # perceptually uniform, and the same to readers with and without colour-vision deficiency
 
+_STANDOFF = 10  # px between the labels of an axis and its title, in every figure
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 
 
@@ -40,15 +41,16 @@ def cell_ink(value: float | None, top: float, *, reverse: bool) -> str:
 def _theme(ink: str, soft: str, grid: str, paper: str) -> dict[str, Any]:
     axis = {
         "gridcolor": grid, "linecolor": soft, "tickcolor": soft, "zerolinecolor": grid, "ticks": "outside",
-        "showline": True, "title": {"font": {"color": ink}}, "tickfont": {"color": ink},
+        "showline": True, "title": {"font": {"color": ink}, "standoff": _STANDOFF}, "tickfont": {"color": ink},
+        "minor": {"tickcolor": soft},
     }  # fmt: skip
     return {
         "layout": {
             "font": {"family": FONT, "size": 13, "color": ink},
             "paper_bgcolor": "rgba(0,0,0,0)",
             "plot_bgcolor": "rgba(0,0,0,0)",
-            "xaxis": axis,
-            "yaxis": axis,
+            "xaxis": axis | {"automargin": "height"},
+            "yaxis": axis | {"automargin": "width"},
             "legend": {"font": {"color": ink}},
             "hoverlabel": {"bgcolor": paper, "bordercolor": soft, "font": {"color": ink, "family": FONT}},
             "annotationdefaults": {"font": {"color": ink}},

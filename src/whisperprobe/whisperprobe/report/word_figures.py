@@ -106,10 +106,10 @@ def draw_words(
         _add_change(figure, table, words, colours[condition])
     figure.update_xaxes(title="Surprisal of the spoken word (bits)", rangemode="tozero", row=1, col=1)
     figure.update_yaxes(type="category", ticks="", ticklabelstandoff=8, showline=False, automargin=True)
-    height = 190 + 24 * len(words)
+    height = 200 + 24 * len(words)
     figure.update_layout(
-        height=height, margin={"l": 90, "r": 20, "t": 80, "b": 50}, dragmode=False,
-        legend={**LEGEND_ABOVE, "y": 1 + 34 / max(height - 130, 1)},
+        height=height, margin={"l": 90, "r": 20, "t": 80, "b": 60}, dragmode=False,
+        legend={**LEGEND_ABOVE, "y": 1 + 34 / max(height - 140, 1)},
     )  # fmt: skip
     return figure
 
