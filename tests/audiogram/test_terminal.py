@@ -136,7 +136,7 @@ def test_a_quiet_log_has_none(clock, caplog, monkeypatch):
         assert len(caplog.messages) == lines
 
 
-@pytest.mark.parametrize(
+CALLS = pytest.mark.parametrize(
     ("arguments", "environment"),
     [
         (["presets"], {}),
@@ -148,9 +148,25 @@ def test_a_quiet_log_has_none(clock, caplog, monkeypatch):
     ],
     ids=str,
 )
+
+
+@CALLS
 def test_a_reader_that_has_gone_is_no_failure(arguments, environment):
     done = to_nobody(arguments, environment)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@CALLS
+def test_output_to_a_full_disk_is_an_error_of_one_line(arguments, environment):
+    done = to_a_full_disk(arguments, environment)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: cannot write to standard output: No space left on device. Make room")
+    assert done.stderr.count("\n") == 1
+
+
+def test_errors_and_a_full_disk_keep_their_exit_code():
+    assert to_a_full_disk(["show", "hflos"], {}, stderr=subprocess.STDOUT).returncode == 2
+    assert to_a_full_disk(["presets"], {}, stderr=subprocess.STDOUT).returncode == 1
 
 
 @pytest.mark.parametrize("arguments", [["show", "hflos"], ["no-such-command"], []], ids=" ".join)
@@ -174,3 +190,10 @@ def to_nobody(arguments, environment, stderr=subprocess.PIPE):
         return subprocess.run(audiogram(*arguments), stdout=writes, stderr=stderr, text=True, env=around, check=False)
     finally:
         os.close(writes)
+
+
+def to_a_full_disk(arguments, environment, stderr=subprocess.PIPE):
+    """Run the command with its output onto a device that has no room."""
+    around = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"} | environment
+    with open("/dev/full", "w") as full:
+        return subprocess.run(audiogram(*arguments), stdout=full, stderr=stderr, text=True, env=around, check=False)

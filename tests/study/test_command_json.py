@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -173,3 +175,13 @@ def test_quiet_says_nothing_where_all_is_well(
     program, *arguments = [filled.get(one, one) for one in call]
     assert run_app(APPS[program], [*arguments, "--quiet"]) == 0
     assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("words", [[], ["--json"]], ids=["for people", "for scripts"])
+def test_a_plan_that_finds_no_room_is_an_error(tiny_study: Path, words: list[str]) -> None:
+    with open("/dev/full", "w") as full:
+        call = [sys.executable, "-m", "whisperprobe", "plan", str(tiny_study), *words]
+        done = subprocess.run(call, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: cannot write to standard output: No space left on device.")
+    assert done.stderr.count("\n") == 1

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import IO, Any
 
 import pytest
 
@@ -34,10 +35,13 @@ def distribution(folder: Path, name: str, version: str) -> None:
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n", encoding="utf-8")
 
 
-def started_with(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
+def started_with(
+    folder: Path, *command: str, stdout: int | IO[str] = subprocess.PIPE
+) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "PYTHONPATH": str(folder)}
     call = [sys.executable, "-m", "whisperprobe", *command]
-    return subprocess.run(call, capture_output=True, text=True, check=False, env=environment, cwd=folder)
+    streams: dict[str, Any] = {"stdout": stdout, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.run(call, check=False, env=environment, cwd=folder, **streams)
 
 
 def checked_with(folder: Path, check: str) -> Finding:
@@ -132,6 +136,18 @@ def test_the_unrelated_audiogram_is_found_where_nothing_else_starts(tmp_path: Pa
     assert "Traceback" not in other.stderr
     assert "pip uninstall audiogram" in other.stderr
     assert "whisperprobe doctor" in other.stderr
+
+
+@pytest.mark.parametrize("unrelated", [False, True])
+def test_findings_that_find_no_room_are_an_error_of_one_line(tmp_path: Path, unrelated: bool) -> None:
+    if unrelated:
+        (tmp_path / "audiogram").mkdir()
+        (tmp_path / "audiogram" / "__init__.py").touch()
+    with open("/dev/full", "w") as full:
+        done = started_with(tmp_path, "doctor", "--json", stdout=full)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: cannot write to standard output: No space left on device.")
+    assert done.stderr.count("\n") == 1
 
 
 def test_a_folder_that_hides_the_package_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

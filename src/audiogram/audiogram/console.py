@@ -15,7 +15,7 @@ from types import FrameType
 from typing import Any
 
 from audiogram.amounts import duration
-from audiogram.errors import AudiogramError, AudiogramWarning, InputError, StoppedError
+from audiogram.errors import AudiogramError, AudiogramWarning, InputError, StoppedError, WorkError
 
 __all__ = ["LEVELS", "Progress", "check_stop", "configure", "is_quiet", "run_app", "shows_colours", "stop_on_signals"]
 
@@ -60,7 +60,8 @@ def run_app(app: Callable[..., Any], argv: list[str] | None = None) -> int:
     """Run a typer application; deliberate errors become one or two lines on stderr and their exit code.
 
     Warnings of these libraries are one line on stderr. Where the reader of the output has gone, as in
-    `audiogram presets | head -1`, the rest is dropped and nothing has failed.
+    `audiogram presets | head -1`, the rest is dropped and nothing has failed. Where the output cannot be written, as
+    on a full disk, the work has failed.
 
     Parameters
     ----------
@@ -77,18 +78,19 @@ def run_app(app: Callable[..., Any], argv: list[str] | None = None) -> int:
     arguments = sys.argv[1:] if argv is None else argv
     _state["debug"] = "--debug" in arguments
     # there is no stream where it was closed before the start, as by `>&-`
-    out, err = _WhileRead(sys.stdout or io.StringIO()), _WhileRead(sys.stderr or io.StringIO())
+    out, err = _WhileRead(sys.stdout or io.StringIO(), answers=True), _WhileRead(sys.stderr or io.StringIO())
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), _plain_warnings():
         try:
-            return _exit_code(app, arguments)
+            return _exit_code(lambda: app(args=arguments, standalone_mode=True)) or _exit_code(out.flush)
         finally:
-            out.flush()
+            with contextlib.suppress(WorkError):  # said already, or the command has failed before
+                out.flush()
             err.flush()
 
 
-def _exit_code(app: Callable[..., Any], arguments: list[str]) -> int:
+def _exit_code(act: Callable[[], Any]) -> int:
     try:
-        app(args=arguments, standalone_mode=True)
+        act()
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(bool(end.code))
     except KeyboardInterrupt:
@@ -118,10 +120,11 @@ def _exit_code(app: Callable[..., Any], arguments: list[str]) -> int:
 
 
 class _WhileRead:
-    """Standard output, or error, as long as somebody reads it."""
+    """Standard output, or error, as long as somebody reads it; where it holds the answers, a full disk is an error."""
 
-    def __init__(self, stream: Any) -> None:
-        self._stream = stream
+    def __init__(self, stream: Any, *, answers: bool = False) -> None:
+        self._stream, self._answers = stream, answers
+        self._lost: list[WorkError] = []  # raised at each attempt: who asks whether a stream can be written drops it
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
@@ -129,7 +132,9 @@ class _WhileRead:
     @property
     def buffer(self) -> _WhileRead:
         """The stream of bytes below, which click writes to where the text's encoding is ASCII."""
-        return _WhileRead(self._stream.buffer)
+        below = _WhileRead(self._stream.buffer, answers=self._answers)
+        below._lost = self._lost
+        return below
 
     def write(self, said: str | bytes) -> int:
         if isinstance(said, str):
@@ -141,13 +146,22 @@ class _WhileRead:
         self._unless_closed(self._stream.flush)
 
     def _unless_closed(self, act: Callable[..., Any], *arguments: str | bytes) -> Any:
+        if self._lost:
+            raise self._lost[0]
         try:
             return act(*arguments)
-        except BrokenPipeError:
+        except OSError as error:
             # what is still buffered goes nowhere, so that closing the stream at exit does not fail either
             nowhere = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nowhere, self._stream.fileno())
             os.close(nowhere)
+            if self._answers and not isinstance(error, BrokenPipeError):
+                said = (
+                    f"cannot write to standard output: {error.strerror or error}. Make room where it leads, or send it "
+                    "elsewhere; files that were written stay."
+                )
+                self._lost.append(WorkError(said))
+                raise self._lost[0] from error
             return None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 from whisperprobe.unrelated import MESSAGE
@@ -22,6 +23,19 @@ def main() -> None:
         from whisperprobe.doctor_page import described, exit_code
 
         findings = examine()
-        print(described(findings, as_json="--json" in sys.argv[2:]))  # noqa: T201
+        _say(described(findings, as_json="--json" in sys.argv[2:]))
         sys.exit(exit_code(findings))
     run()
+
+
+def _say(text: str) -> None:
+    """Print as `audiogram.console.run_app` would have it, which may be missing here."""
+    try:
+        print(text, flush=True)  # noqa: T201
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is still buffered at exit
+        if not isinstance(error, BrokenPipeError):
+            sys.exit(
+                f"error: cannot write to standard output: {error.strerror or error}. Make room where it leads, or send "
+                "it elsewhere."
+            )
