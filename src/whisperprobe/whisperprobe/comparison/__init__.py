@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from audiogram.lazy_names import lazy_names
 
 if TYPE_CHECKING:
+    from whisperprobe.comparison.agreement import listener_agreement
     from whisperprobe.comparison.conditions import Comparison, ProbeRun, compare, load_comparison
     from whisperprobe.comparison.effects import condition_effects
     from whisperprobe.comparison.people import PeopleComparison, compare_with_people
@@ -33,6 +34,7 @@ __all__ = [
     "compare_sounds",
     "compare_with_people",
     "condition_effects",
+    "listener_agreement",
     "load_comparison",
     "open_pronunciations",
     "people_from_trials",
@@ -46,6 +48,7 @@ __all__ = [
 __getattr__, __dir__ = lazy_names(
     __name__,
     {
+        "agreement": ["listener_agreement"],
         "conditions": ["Comparison", "ProbeRun", "compare", "load_comparison"],
         "effects": ["condition_effects"],
         "people": ["PeopleComparison", "compare_with_people"],

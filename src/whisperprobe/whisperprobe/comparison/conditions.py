@@ -12,8 +12,9 @@ import pandas as pd
 from audiogram.errors import InputError
 from audiogram.random_streams import check_seed
 from whisperprobe.comparison.listeners import WHISPER, Listener, read_listener
+from whisperprobe.comparison.naming import BASE
 from whisperprobe.comparison.people_data import HumanSource, read_people
-from whisperprobe.comparison.result import BASE, Comparison, read_comparison
+from whisperprobe.comparison.result import Comparison, read_comparison
 from whisperprobe.comparison.words import word_of
 
 if TYPE_CHECKING:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from whisperprobe.comparison.agreement import first_models
 from whisperprobe.comparison.listeners import describe_measure
+from whisperprobe.comparison.naming import model_name
 from whisperprobe.comparison.phonemes import MAKE_UP
 from whisperprobe.comparison.severity import conditions_heard, severity_note
 from whisperprobe.comparison.words import and_between
@@ -14,7 +17,7 @@ if TYPE_CHECKING:
     from whisperprobe.comparison.people import PeopleComparison
     from whisperprobe.comparison.result import Comparison
 
-__all__ = ["people_sentences", "severity_sentences", "sound_sentences"]
+__all__ = ["effect_sentences", "people_sentences", "severity_sentences", "sound_sentences"]
 
 
 def severity_sentences(comparison: Comparison) -> list[str]:
@@ -60,8 +63,6 @@ def _gains(found: PeopleComparison) -> list[str]:
 
 
 def _best(comparison: Comparison, found: PeopleComparison) -> list[str]:
-    from whisperprobe.comparison.result import model_name
-
     sentences = []
     for listener, rows in found.measures.groupby("listener", sort=False):
         row = rows.sort_values("delta_aic", ascending=False, kind="stable").to_dict("records")[0]
@@ -78,15 +79,20 @@ def _best(comparison: Comparison, found: PeopleComparison) -> list[str]:
 
 
 def sound_sentences(comparison: Comparison) -> list[str]:
-    """What the sounds of words have to do with how they were heard, for each listener's first model."""
-    from whisperprobe.comparison.result import model_name
+    """What the sounds of words have to do with how they were heard, and which were mistaken, by first models."""
+    if comparison.sounds is None:
+        return []
+    mistaken = (s for model in first_models(comparison) for s in _confusions(comparison, model))
+    return [*effect_sentences(comparison, first_models(comparison)), *mistaken]
 
+
+def effect_sentences(comparison: Comparison, models: Sequence[str]) -> list[str]:
+    """Which kind of sound made words suffer most under each condition, for each of some models."""
     found = comparison.sounds
     if found is None:
         return []
     sentences = []
-    first = {comparison.listener(model): model for model in reversed(comparison.models)}
-    for model in (m for m in comparison.models if m in first.values()):
+    for model in models:
         who = model_name(model, comparison.conditions)
         effects = found.effects[(found.effects["model"] == model) & (found.effects["measure"] != "correct")]
         for condition, rows in effects.groupby("condition", sort=False):
@@ -97,16 +103,16 @@ def sound_sentences(comparison: Comparison) -> list[str]:
             per = "phoneme" if counted else f"tenth of a word's sounds that are {MAKE_UP[row['feature']]}"
             slope, low, high = ((1.0 if counted else 0.1) * row[name] for name in ("slope", "low", "high"))
             sentences.append(
-                f"{who[0].upper()}{who[1:]}, {row['reference']} to {condition}: the {describe_measure(row['measure'])} "
-                f"changed by {_signed(slope)} more for every {per} ({_signed(low)} to {_signed(high)}; p "
-                f"{_p(row['p_holm'])} after correction)."
+                f"Sounds, {row['reference']} to {condition} ({who}): for every {per}, the "
+                f"{describe_measure(row['measure'])} changed by a further {_signed(slope)} ({_signed(low)} to "
+                f"{_signed(high)}; p {_p(row['p_holm'])} after correction)."
             )
-        sentences += _confusions(comparison, model, who)
     return sentences
 
 
-def _confusions(comparison: Comparison, model: str, who: str) -> list[str]:
+def _confusions(comparison: Comparison, model: str) -> list[str]:
     assert comparison.sounds is not None
+    who = model_name(model, comparison.conditions)
     classes = comparison.sounds.classes
     if classes.empty:
         return []

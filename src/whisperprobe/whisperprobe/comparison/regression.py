@@ -67,16 +67,9 @@ class Gain:
 
 
 def least_squares(response: Floats, design: Floats) -> Any:
-    """Return statsmodels' ordinary least squares for a design, to be fitted; says which extra has statsmodels."""
-    try:
-        from statsmodels.regression.linear_model import OLS
-    except ModuleNotFoundError as error:
-        if error.name is None or error.name.split(".")[0] != "statsmodels":
-            raise
-        raise InputError(
-            "comparing with people needs statsmodels, which is not installed. Install the extra: "
-            "pip install 'whisperprobe[people]'."
-        ) from None
+    """Return statsmodels' ordinary least squares for a design, to be fitted."""
+    from statsmodels.regression.linear_model import OLS  # takes a second, which most commands need not spend
+
     return OLS(response, design)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from audiogram.errors import InputError, WorkError, unknown_name
+from whisperprobe.comparison.agreement import listener_agreement
 from whisperprobe.comparison.effects import condition_effects
 from whisperprobe.comparison.folds import replace_folder
 from whisperprobe.comparison.intervals import Bootstrap, bootstrap_words
@@ -22,31 +23,7 @@ from whisperprobe.comparison.people import PeopleComparison, read_people_compari
 from whisperprobe.comparison.sounds import Sounds, read_sounds
 from whisperprobe.comparison.words import as_numbers, word_table
 
-__all__ = ["BASE", "Cell", "Comparison", "PairedChange", "read_comparison"]
-
-BASE = "base"  # label of the unadapted model
-
-
-def model_name(model: str, conditions: Collection[str]) -> str:
-    """How a model is called in sentences, figures and tables.
-
-    Parameters
-    ----------
-    model : str
-        Label of the model.
-    conditions : collection of str
-        The conditions compared. A label that is none of them, such as a folder's name, is left as it is: it does not
-        say what the model was tuned on.
-
-    Examples
-    --------
-    >>> [model_name(m, ["normal", "hfloss"]) for m in ("base", "hfloss", "whisper-small")]
-    ['unadapted', 'tuned on hfloss', 'whisper-small']
-    """
-    if model == BASE:
-        return "unadapted"
-    return f"tuned on {model}" if model in conditions else model
-
+__all__ = ["Cell", "Comparison", "PairedChange", "read_comparison"]
 
 MARKER = "comparison.json"
 FORMAT = 2
@@ -285,6 +262,8 @@ class Comparison:
             folder / "matrix.csv", index=False, lineterminator="\n"
         )
         condition_effects(self).to_csv(folder / "effects.csv", index=False, lineterminator="\n")
+        if len(together := listener_agreement(self)):
+            together.round(10).to_csv(folder / "agreement.csv", index=False, lineterminator="\n")
         self.words().round(10).to_csv(folder / "words.csv", index=False, lineterminator="\n")
         about = {
             "format": FORMAT,

@@ -10,9 +10,12 @@ import numpy as np
 import pandas as pd
 
 from audiogram.errors import unknown_name
+from whisperprobe.comparison.agreement import first_models
 from whisperprobe.comparison.effects import reference_condition
-from whisperprobe.comparison.people_summary import people_sentences, severity_sentences, sound_sentences
-from whisperprobe.comparison.result import BASE, Cell, Comparison
+from whisperprobe.comparison.listener_summary import agreement_sentences, lexicon_sentences, who_listened
+from whisperprobe.comparison.naming import BASE, lexicon_of
+from whisperprobe.comparison.people_summary import effect_sentences, people_sentences, severity_sentences
+from whisperprobe.comparison.result import Cell, Comparison
 from whisperprobe.comparison.words import and_between
 
 __all__ = ["Recovery", "recovery", "reference_condition", "summarise", "worst_words"]
@@ -80,7 +83,7 @@ def worst_words(comparison: Comparison, condition: str, reference: str, model: s
 
 
 def summarise(comparison: Comparison, condition_order: Sequence[str] | None = None) -> list[str]:
-    """Say what was found: accuracy, drop, recovery, transfer, the words that suffered most; people and sounds.
+    """Say what was found: accuracy, drop, recovery, transfer; other listeners; words and sounds that suffered; people.
 
     Parameters
     ----------
@@ -111,10 +114,12 @@ def summarise(comparison: Comparison, condition_order: Sequence[str] | None = No
         *_unadapted(comparison, reference, others),
         *(s for c in others for s in _adapted(comparison, c, reference)),
         *_transfer(comparison, order),
+        *lexicon_sentences(comparison, order),
+        *agreement_sentences(comparison),
         *(s for c in others for s in _suffering(comparison, c, reference)),
-        *severity_sentences(comparison),
+        *effect_sentences(comparison, first_models(comparison)[:1]),
         *people_sentences(comparison),
-        *sound_sentences(comparison),
+        *severity_sentences(comparison),
     ]
 
 
@@ -124,7 +129,7 @@ def _scope(comparison: Comparison) -> str:
     seeds = comparison.clips["seed"].nunique()
     repeated = f", averaged over {seeds} seeds" if seeds > 1 else ""
     text = (
-        f"{_count(len(comparison.models), 'model')} heard {_count(clips, 'recording')} of {_count(words, 'word')} "
+        f"{who_listened(comparison)} heard {_count(clips, 'recording')} of {_count(words, 'word')} "
         f"under {_count(len(comparison.conditions), 'condition')}{repeated}."
     )
     if comparison.left_out:
@@ -205,7 +210,7 @@ def _transfer(comparison: Comparison, order: Sequence[str]) -> list[str]:
     """What each adapted model makes of the conditions that it was not tuned on."""
     accuracy = comparison.bootstrap("correct")
     sentences = []
-    for model in (m for m in comparison.models if m != BASE):
+    for model in (m for m in comparison.models if m != BASE and lexicon_of(m, comparison.conditions) is None):
         parts = []
         for condition in (c for c in order if c != model and (model, c) in comparison.cells):
             part = f"{_percent(accuracy.estimates[comparison.cells.index((model, condition))])} under {condition}"

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from whisperprobe.comparison.listeners import WHISPER
-from whisperprobe.comparison.result import BASE, Comparison
+from whisperprobe.comparison.naming import BASE, lexicon_of
+from whisperprobe.comparison.result import Comparison
 from whisperprobe.comparison.summary import summarise
 from whisperprobe.comparison.word_changes import word_changes
 from whisperprobe.report import figures as draw
@@ -27,6 +28,10 @@ _MATRIX = (
     "Rows: the unadapted model and the models fine-tuned on one condition each. Columns: the condition that they hear. "
     "Left: share of recordings understood; right: mean surprisal of the spoken word. Brighter is better. Below each "
     "mean, its 95 % interval over words."
+)
+_LEXICONS = (
+    " Lexicons are discriminative lexicons that learnt the named condition alone; they give no probabilities, hence no "
+    "surprisal."
 )
 _AUDIOGRAMS = (
     "Audiograms of the conditions: hearing threshold by frequency, as in the clinic, worse hearing further down."
@@ -73,7 +78,8 @@ def captioned_figures(
 
     found = " ".join(summarise(comparison, order)[1:4])
     alt = f"Cross-condition matrix of word accuracy and surprisal. {found}"
-    add("matrix", draw.matrix_chart(comparison, order), _MATRIX, alt, 760)
+    others = _LEXICONS if any(lexicon_of(m, comparison.conditions) for m in comparison.models) else ""
+    add("matrix", draw.matrix_chart(comparison, order), _MATRIX + others, alt, 760)
     if conditions:
         alt = f"Audiograms: {'; '.join(map(_describe_ear, conditions))}."
         add("audiograms", draw.audiogram_chart(conditions, order), _AUDIOGRAMS, alt, 320)

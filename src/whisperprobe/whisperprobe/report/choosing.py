@@ -8,7 +8,8 @@ from collections.abc import Collection, Iterator, Sequence
 
 import pandas as pd
 
-from whisperprobe.comparison.result import BASE, Comparison
+from whisperprobe.comparison.naming import BASE
+from whisperprobe.comparison.result import Comparison
 from whisperprobe.comparison.summary import worst_words
 
 __all__ = ["fair_order", "telling_clips", "voices_of"]

@@ -14,7 +14,8 @@ import numpy as np
 import pandas as pd
 
 from audiogram.errors import InputError
-from whisperprobe.comparison.result import BASE, Comparison, model_name
+from whisperprobe.comparison.naming import BASE, model_name
+from whisperprobe.comparison.result import Comparison
 from whisperprobe.report.choosing import fair_order, telling_clips, voices_of
 from whisperprobe.report.sources import HeardThrough, SoundReader, SoundSource
 

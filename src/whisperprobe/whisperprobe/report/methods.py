@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from audiogram.errors import InputError
 from whisperprobe.comparison.listeners import WHISPER
-from whisperprobe.comparison.result import BASE, Comparison
+from whisperprobe.comparison.naming import BASE, lexicon_of
+from whisperprobe.comparison.result import Comparison
 from whisperprobe.comparison.severity import pta4, severities
 from whisperprobe.comparison.words import and_between
 from whisperprobe.report.cells import Cell, SmallTable, number
@@ -84,17 +85,20 @@ def methods_text(
     clips = comparison.clips
     seeds = sorted({int(s) for s in clips["seed"].dropna()})
     tuned = [m for m in comparison.models if m in comparison.conditions]
+    lexicons = [m for m in comparison.models if lexicon_of(m, comparison.conditions)]
     listeners = and_between(
         (["the unadapted model"] if BASE in comparison.models else [])
         + ([f"models fine-tuned on {and_between(tuned)}"] if tuned else [])
-        + [f"the model {m}" for m in comparison.models if m != BASE and m not in tuned]
+        + [f"the model {m}" for m in comparison.models if m != BASE and m not in (*tuned, *lexicons)]
+        + (["discriminative lexicons"] if lexicons else [])
     )
     repeated = f" The study was repeated with seeds {and_between([str(s) for s in seeds])}." if len(seeds) > 1 else ""
     software = and_between([f"{name} {version}" for name, version in versions.items()])
     return [
-        f"Recordings were filtered through hearing conditions, and {listeners} transcribed "
-        f"{clips['clip_id'].nunique():,} recordings of {clips['word'].nunique():,} words under "
-        f"{and_between(list(comparison.conditions))}.{repeated}{_base_model(comparison)} An answer counts as correct "
+        f"Recordings were filtered through hearing conditions, and {listeners} "
+        f"{'answered to' if lexicons else 'transcribed'} {clips['clip_id'].nunique():,} recordings of "
+        f"{clips['word'].nunique():,} words under {and_between(list(comparison.conditions))}."
+        f"{repeated}{_base_model(comparison)} An answer counts as correct "
         "when it equals the spoken word after Whisper's text normalisation. Surprisal is −log₂ of the probability of "
         "the spoken word, read in by teacher forcing, summed over its spelling variants (lower case, capitalised, with "
         "and without leading space), the end of the word included.",

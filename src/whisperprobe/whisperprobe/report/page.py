@@ -80,12 +80,13 @@ def write_report(
 
     from whisperprobe.report.captions import captioned_figures
     from whisperprobe.report.citation import citations
+    from whisperprobe.report.lexicon_methods import lexicon_methods
     from whisperprobe.report.limits import limits
     from whisperprobe.report.methods import conditions_table, methods_text, training_table
     from whisperprobe.report.palette import condition_colours
     from whisperprobe.report.people_section import (
         change_table,
-        listener_table,
+        listeners_context,
         people_context,
         people_methods,
         sounds_context,
@@ -94,9 +95,10 @@ def write_report(
     from whisperprobe.report.tables import matrix_table, versions_table, word_table_of
 
     figures = captioned_figures(comparison, order, reference, conditions, training or {})
-    listeners = listener_table(comparison, order)
+    listeners = listeners_context(comparison, order, [name for name in figures if name.startswith("listeners-")])
     given = dict(provenance or {})
     versions = {**_versions(), **{str(k): str(v) for k, v in dict(given.pop("versions", {})).items()}}
+    *methods, software = methods_text(comparison, versions, training or {}, conditions)
     recordings = _recordings(comparison, order, reference, corpora, examples)
     sections = [
         ("found", "What was found", True),
@@ -134,7 +136,7 @@ def write_report(
         training=training_table(training or {}),
         methods=[
             text
-            for text in (*methods_text(comparison, versions, training or {}, conditions), *people_methods(comparison))
+            for text in (*methods, *lexicon_methods(comparison), *people_methods(comparison), software)
             if text
         ],
         citations=citations(versions["whisperprobe"]),

@@ -12,8 +12,8 @@ from plotly.subplots import make_subplots
 
 from whisperprobe.comparison.confusions import GAP
 from whisperprobe.comparison.listeners import describe_measure
+from whisperprobe.comparison.naming import model_name
 from whisperprobe.comparison.phonemes import ARPABET, MAKE_UP
-from whisperprobe.comparison.result import model_name
 from whisperprobe.report.figures import plain
 from whisperprobe.report.palette import SYMBOLS, condition_colours
 

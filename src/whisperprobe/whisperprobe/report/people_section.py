@@ -6,11 +6,15 @@ import math
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from whisperprobe.comparison.agreement import counterparts, first_models, listener_agreement
 from whisperprobe.comparison.effects import condition_effects, reference_condition
+from whisperprobe.comparison.listener_summary import agreement_sentences
 from whisperprobe.comparison.listeners import WHISPER, describe_measure
+from whisperprobe.comparison.naming import model_name
 from whisperprobe.comparison.people_summary import people_sentences, sound_sentences
-from whisperprobe.comparison.result import Comparison, model_name
+from whisperprobe.comparison.result import Comparison
 from whisperprobe.report import people_figures as draw
+from whisperprobe.report.agreement_figure import draw_agreement
 from whisperprobe.report.cells import Cell, SmallTable, number
 from whisperprobe.report.sound_losses import loss_chart, loss_table, sound_losses
 
@@ -20,25 +24,17 @@ if TYPE_CHECKING:
     from whisperprobe.comparison.sounds import Sounds
 
 __all__ = [
-    "change_table", "figures_of_people", "first_models", "listener_table", "people_context", "people_methods",
-    "sounds_context",
+    "change_table", "figures_of_people", "listeners_context", "people_context", "people_methods", "sounds_context",
 ]  # fmt: skip
 
 _Drawn = tuple[str, "go.Figure", str, str, int]
 _MEASURES_SHOWN = 4  # per model, beside accuracy
 
 
-def first_models(comparison: Comparison) -> list[str]:
-    """The first model of every listener: the unadapted one, for Whisper."""
-    first: dict[str, str] = {}
-    for model in comparison.models:
-        first.setdefault(comparison.listener(model), model)
-    return list(first.values())
-
-
 def figures_of_people(comparison: Comparison, order: Sequence[str]) -> Iterator[_Drawn]:
     """Name, figure, caption, description and least width of each figure, in the order of the page."""
     people, sounds = comparison.people, comparison.sounds
+    yield from _agreement(comparison, order)
     if people is not None:
         found = " ".join(people_sentences(comparison))
         caption = (
@@ -77,6 +73,23 @@ def figures_of_people(comparison: Comparison, order: Sequence[str]) -> Iterator[
             )
             alt = f"Confusions of consonants under {condition}; the same numbers are in sounds/confusions.csv."
             yield f"sounds-confusions-{n}", draw.confusion_chart(sounds, model, condition), caption, alt, 620
+
+
+def _agreement(comparison: Comparison, order: Sequence[str]) -> Iterator[_Drawn]:
+    """Whether two listeners lose the same words."""
+    found = listener_agreement(comparison)
+    for n, pair in enumerate(counterparts(comparison)):
+        rows = found[(found["model"] == pair.model) & (found["other"] == pair.other)]
+        if rows.empty:
+            continue
+        caption = (
+            f"What each condition took from two listeners, a point a word: the {model_name(pair.model, order)} Whisper "
+            f"model and the {model_name(pair.other, order)}, both against {rows['reference'].iloc[0]}. Upper right: "
+            "words that both lost. ρ is Spearman's, with its 95 % interval; named are words that both lost most, and "
+            "those that only one did."
+        )
+        alt = f"Losses of two listeners, word by word. {' '.join(agreement_sentences(comparison))}"
+        yield f"listeners-{n}", draw_agreement(comparison, pair, rows, order), caption, alt, 680
 
 
 def _sound_losses(comparison: Comparison, sounds: Sounds, order: Sequence[str]) -> Iterator[_Drawn]:
@@ -165,10 +178,16 @@ def sounds_context(comparison: Comparison, order: Sequence[str]) -> dict[str, An
     return {"sentences": sound_sentences(comparison), "notes": notes, "table": table, "losses": losses}
 
 
-def listener_table(comparison: Comparison, order: Sequence[str]) -> SmallTable | None:
-    """Every listener's own measures side by side, a value per condition; None where Whisper alone listened."""
+def listeners_context(comparison: Comparison, order: Sequence[str], figures: Sequence[str]) -> dict[str, Any] | None:
+    """What the section on listeners side by side shows; None where Whisper alone listened."""
     if set(comparison.clips["listener"]) == {WHISPER}:
         return None
+    sentences = agreement_sentences(comparison)
+    return {"sentences": sentences, "figures": list(figures), "table": _listener_table(comparison, order)}
+
+
+def _listener_table(comparison: Comparison, order: Sequence[str]) -> SmallTable:
+    """Every listener's own measures side by side, a value per condition."""
     rows: list[tuple[str | Cell, ...]] = []
     for model in comparison.models:
         for measure in comparison.measures_of(model)[: 1 + _MEASURES_SHOWN]:
@@ -195,9 +214,10 @@ def change_table(comparison: Comparison, order: Sequence[str]) -> SmallTable | N
         change, low, high = (scale * row[name] for name in ("difference", "low", "high"))
         if not math.isfinite(change):
             continue
-        text = _three_digits(change)
+        say = _tenths if scale == 100 else _three_digits
+        text = say(change)
         if low < high:
-            text += f" ({_three_digits(low)} to {_three_digits(high)})"
+            text += f" ({say(low)} to {say(high)})"
         rows.append(
             (
                 row["listener"], model_name(row["model"], order),
@@ -221,10 +241,15 @@ def _mean(row: Mapping[str, Any] | None, scale: float) -> Cell:
     if row is None or not math.isfinite(row["mean"]):
         return number("–")
     mean, low, high = (scale * row[name] for name in ("mean", "low", "high"))
-    text = _three_digits(mean) + ("\u00a0%" if scale == 100 else "")
+    say = _tenths if scale == 100 else _three_digits
+    text = say(mean) + ("\u00a0%" if scale == 100 else "")
     if low < high:
-        text += f" ({_three_digits(low)} to {_three_digits(high)})"
+        text += f" ({say(low)} to {say(high)})"
     return number(text, mean, low, high)
+
+
+def _tenths(percent: float) -> str:
+    return _minus(f"{percent:.1f}")
 
 
 def _three_digits(value: float) -> str:

@@ -11,7 +11,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from whisperprobe.comparison.listeners import WHISPER, describe_measure
-from whisperprobe.comparison.result import BASE, Comparison, model_name
+from whisperprobe.comparison.naming import BASE, model_name
+from whisperprobe.comparison.result import Comparison
 from whisperprobe.comparison.words import as_numbers
 from whisperprobe.report.choosing import voices_of
 from whisperprobe.report.packing import Dictionary, Numbers, Texts

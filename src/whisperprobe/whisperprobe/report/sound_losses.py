@@ -9,8 +9,8 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from whisperprobe.comparison.confusions import GAP
+from whisperprobe.comparison.naming import model_name
 from whisperprobe.comparison.phonemes import ARPABET
-from whisperprobe.comparison.result import model_name
 from whisperprobe.comparison.sounds import Sounds
 from whisperprobe.report.cells import Cell, SmallTable, number
 from whisperprobe.report.figures import LEGEND_ABOVE, plain

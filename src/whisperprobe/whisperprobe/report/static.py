@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from whisperprobe.comparison.result import Comparison, model_name
+from whisperprobe.comparison.naming import model_name
+from whisperprobe.comparison.result import Comparison
 from whisperprobe.report.palette import SCALE, cell_ink
 
 if TYPE_CHECKING:
