@@ -1,4 +1,4 @@
-"""Reading a report in tests: its elements and texts, and its packed columns value by value."""
+"""Reading a report in tests: elements and texts, packed columns value by value; and small comparisons for reports."""
 
 from __future__ import annotations
 
@@ -8,6 +8,10 @@ import json
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
+
+import pandas as pd
+
+from whisperprobe.comparison import Comparison
 
 VOID = {"meta", "link", "img", "br", "hr", "input", "source", "col"}
 
@@ -72,3 +76,14 @@ def unpacked(text: str) -> list[dict[str, Any]]:
         body = body[-(-len(rows) * size // 4) * 4 :]
     assert not body
     return rows
+
+
+def small(rows: list[tuple[str, str, str, str, float]]) -> Comparison:
+    """A comparison of (model, condition, clip id, word, bits); right where the bits are below 5."""
+    clips = pd.DataFrame(rows, columns=["model", "condition", "clip_id", "word", "word_surprisal"])
+    clips = clips.assign(
+        listener="whisper", seed=pd.array([1] * len(clips), dtype="Int64"), text=clips["word"],
+        prediction=clips["word"], correct=clips["word_surprisal"] < 5, word_mean_rank=1.0,
+    )  # fmt: skip
+    models, conditions = (tuple(dict.fromkeys(clips[c])) for c in ("model", "condition"))
+    return Comparison(clips, models, conditions, resamples=100)

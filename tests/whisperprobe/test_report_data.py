@@ -18,7 +18,7 @@ import pytest
 import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from report_reading import Page, unpacked
+from report_reading import Page, small, unpacked
 from safetensors.numpy import save_file
 
 from audiogram import Condition, condition
@@ -38,17 +38,6 @@ from whisperprobe.report.tokens import collect_tokens
 from whisperprobe.report.word_figures import draw_words
 
 ROOT = Path(__file__).parents[2]
-
-
-def small(rows: list[tuple[str, str, str, str, float]]) -> Comparison:
-    """A comparison of (model, condition, clip id, word, bits); right where the bits are below 5."""
-    clips = pd.DataFrame(rows, columns=["model", "condition", "clip_id", "word", "word_surprisal"])
-    clips = clips.assign(
-        listener="whisper", seed=pd.array([1] * len(clips), dtype="Int64"), text=clips["word"],
-        prediction=clips["word"], correct=clips["word_surprisal"] < 5, word_mean_rank=1.0,
-    )  # fmt: skip
-    models, conditions = (tuple(dict.fromkeys(clips[c])) for c in ("model", "condition"))
-    return Comparison(clips, models, conditions, resamples=100)
 
 
 # Packed columns

@@ -9,9 +9,12 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from report_reading import small
 
-from whisperprobe.report.figures import log_axis, training_chart
+from whisperprobe.comparison.word_changes import word_changes
+from whisperprobe.report.figures import log_axis, plain, training_chart
 from whisperprobe.report.palette import THEMES
+from whisperprobe.report.word_figures import draw_words, shortened
 
 # Axes
 
@@ -52,3 +55,35 @@ def test_titles_keep_one_distance_from_their_labels_in_both_themes() -> None:
         axes = [theme["layout"][name] for name in ("xaxis", "yaxis")]
         assert {axis["title"]["standoff"] for axis in axes} == {10}
         assert [axis["automargin"] for axis in axes] == ["height", "width"]
+
+
+# Labels
+
+
+@given(st.text(max_size=60), st.integers(3, 30))
+def test_a_shortened_word_keeps_its_ends(word: str, most: int) -> None:
+    found = shortened(word, most)
+    assert len(found) <= most
+    head, _, tail = found.partition("…") if found != word else (word, "", "")
+    assert word.startswith(head)
+    assert word.endswith(tail)
+
+
+def test_long_words_are_whole_in_the_hover_text_alone() -> None:
+    long = "<b>" + "ab" * 80 + "</b>"
+    rows = [
+        ("base", c, f"{i}/{w}", w, bits + i * (c == "hf"))
+        for c, bits in (("normal", 1.0), ("hf", 9.0))
+        for w in ("sun", long)
+        for i in range(3)
+    ]
+    comparison = small(rows)
+    changes = word_changes(comparison, "word_surprisal", ("base", "normal"), ("base", "hf"))
+    figure = draw_words(comparison, changes, "hf", "normal", ["normal", "hf"])
+    labels = dict(zip(figure.layout.yaxis.tickvals, figure.layout.yaxis.ticktext, strict=True))
+    assert labels == {"sun": "sun", plain(long): plain(shortened(long))}
+    for trace in figure.data:
+        if trace.mode == "markers":
+            assert list(trace.text) == list(trace.y)
+            assert plain(long) in trace.text
+            assert "%{text}" in trace.hovertemplate

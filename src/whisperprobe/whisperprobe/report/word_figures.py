@@ -13,10 +13,11 @@ from whisperprobe.comparison.result import Comparison
 from whisperprobe.report.figures import LEGEND_ABOVE, plain, rgba
 from whisperprobe.report.palette import SYMBOLS, condition_colours
 
-__all__ = ["MOST_WORDS", "draw_changes", "draw_words"]
+__all__ = ["MOST_WORDS", "draw_changes", "draw_words", "shortened"]
 
 MOST_WORDS = 400  # drawn of all words, so that 27,000 cost no more
 _GREY = "#8a95a3"
+_LABEL = 24  # characters of a word beside its row
 
 
 def draw_changes(changes: Mapping[str, pd.DataFrame], reference: str, order: Sequence[str]) -> go.Figure:
@@ -100,18 +101,35 @@ def draw_words(
         figure.add_scatter(
             x=values, y=words, mode="markers", name=plain(label), cliponaxis=False,
             marker={"color": colour, "size": 11, "symbol": symbol, "line": {"width": 2, "color": colour}},
-            hovertemplate="%{y}: %{x:.1f} bits<extra>" + plain(label) + "</extra>", row=1, col=1,
+            text=words, hovertemplate="%{text}: %{x:.1f} bits<extra>" + plain(label) + "</extra>", row=1, col=1,
         )  # fmt: skip
     if known.any():
         _add_change(figure, table, words, colours[condition])
     figure.update_xaxes(title="Surprisal of the spoken word (bits)", rangemode="tozero", row=1, col=1)
-    figure.update_yaxes(type="category", ticks="", ticklabelstandoff=8, showline=False, automargin=True)
+    figure.update_yaxes(
+        type="category", tickvals=words, ticktext=[plain(shortened(w)) for w in table["word"]], ticks="",
+        ticklabelstandoff=8, showline=False, automargin=True,
+    )  # fmt: skip
     height = 200 + 24 * len(words)
     figure.update_layout(
         height=height, margin={"l": 90, "r": 20, "t": 80, "b": 60}, dragmode=False,
         legend={**LEGEND_ABOVE, "y": 1 + 34 / max(height - 140, 1)},
     )  # fmt: skip
     return figure
+
+
+def shortened(word: str, most: int = _LABEL) -> str:
+    """A word of at most so many characters: a long one keeps its two ends.
+
+    Examples
+    --------
+    >>> shortened("sun"), shortened("Donaudampfschifffahrt", 12)
+    ('sun', 'Donaud…fahrt')
+    """
+    if len(word) <= most:
+        return word
+    end = (most - 1) // 2
+    return f"{word[: most - 1 - end]}…{word[-end:]}"
 
 
 def _add_change(figure: go.Figure, table: pd.DataFrame, words: Sequence[str], colour: str) -> None:
@@ -124,7 +142,7 @@ def _add_change(figure: go.Figure, table: pd.DataFrame, words: Sequence[str], co
             "arrayminus": (table["change"] - table["low"]).where(known, 0), "thickness": 1.5, "width": 3,
             "color": colour,
         },
-        hovertemplate="%{y}: %{x:+.1f} bits<extra></extra>", row=1, col=2,
+        text=words, hovertemplate="%{text}: %{x:+.1f} bits<extra></extra>", row=1, col=2,
     )  # fmt: skip
     figure.add_vline(x=0, line={"color": _GREY, "width": 1}, row=1, col=2)
     figure.update_xaxes(title="Change (bits)", zeroline=False, row=1, col=2)
