@@ -18,6 +18,15 @@ SPACES = """(figure) => {
   }).filter(([, above]) => Number.isFinite(above));
 }"""
 
+# Of the charts that are drawn for paper: texts that reach beyond their chart.
+CUT = """() => [...document.querySelectorAll(".plot:not(#sounds .plot, #people .plot)")].flatMap((plot) => {
+  const paper = plot.querySelector("svg.main-svg").getBoundingClientRect();
+  return [...plot.querySelectorAll("text")].filter((text) => {
+    const { left, right } = text.getBoundingClientRect();
+    return left < paper.left - 1 || right > paper.right + 1;
+  }).map((text) => `${plot.id}: ${text.textContent}`);
+})"""
+
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_every_chart_is_saved_as_svg(scheme, demo, read, tmp_path):
@@ -57,3 +66,12 @@ def test_titles_of_axes_stand_evenly_between_labels_and_caption(width, scheme, d
     for title, above, below in found:
         assert 3 <= above <= 12, title
         assert below >= 12, title
+
+
+def test_no_text_is_cut_on_paper(study, read):
+    page = read(study)
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    page.wait_for_function(
+        "[...document.querySelectorAll('svg.main-svg')].every((svg) => svg.getBoundingClientRect().width <= 690)"
+    )
+    assert page.evaluate(CUT) == []

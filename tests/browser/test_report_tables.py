@@ -147,3 +147,20 @@ def test_every_table_is_downloaded_as_it_is_shown(page, download):
         assert table.columns.is_unique, name
         first = page.locator(f"#{name} tbody tr").first.locator("th, td").first.inner_text()
         assert str(table.iloc[0, 0]) == first, name
+
+
+def test_probabilities_are_shown_with_two_decimals_and_saved_in_full(page, download):
+    page.locator("#token-table_wrapper .dt-length select").select_option("500")
+    titles = page.locator("#token-table thead th").all_inner_texts()
+    texts = shown(page, [title.strip(" ↕↑↓\u2009") for title in titles].index("p"), "token-table")
+    saved = download(page, "token-table")["probability"]
+    assert len(texts) == len(saved)
+    for text, value in zip(texts, saved, strict=True):
+        if value >= 0.01:
+            assert text == f"{value:.2f}" or abs(float(text) - value) < 0.0051
+            assert re.fullmatch(r"[01]\.\d\d", text)
+        elif "·10−" in text:
+            digits, power = text.split("·10−")
+            assert float(f"{digits}e-{power}") == pytest.approx(value, rel=0.06)
+        else:
+            assert float(text) == pytest.approx(value, rel=0.06)

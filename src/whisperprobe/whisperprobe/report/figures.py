@@ -14,7 +14,8 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from audiogram.errors import InputError
-from whisperprobe.comparison.result import BASE, Comparison, model_name
+from whisperprobe.comparison.naming import BASE, model_name
+from whisperprobe.comparison.result import Comparison
 from whisperprobe.comparison.words import as_numbers
 from whisperprobe.report.palette import DASHES, SCALE, SYMBOLS, cell_ink, condition_colours
 
@@ -63,7 +64,7 @@ def audiogram_chart(conditions: Sequence[Any], order: Sequence[str] = ()) -> go.
 
 def matrix_chart(comparison: Comparison, order: Sequence[str]) -> go.Figure:
     """Cross-condition matrix: word accuracy and mean surprisal of the spoken word, each cell with its interval."""
-    titles = ("Word accuracy (%)", "Surprisal of the spoken word (bits)")
+    titles = ("Word accuracy (%)", "Surprisal (bits)")
     figure = make_subplots(cols=2, horizontal_spacing=0.04, subplot_titles=titles)
     models = comparison.models
     panels = (("correct", 100.0, False, 1), ("word_surprisal", 1.0, True, 2))
@@ -121,7 +122,7 @@ def distribution_chart(comparison: Comparison, order: Sequence[str]) -> go.Figur
             )  # fmt: skip
     figure.update_yaxes(title="Surprisal (bits)", rangemode="tozero", row=1, col=1)
     drawn = [trace.x for trace in figure.data if trace.type == "scatter"]
-    figure.update_xaxes(title="Mean rank of its tokens (1 = first choice)", **log_axis(*drawn), row=1, col=2)
+    figure.update_xaxes(title="Mean rank of its tokens (1 = first)", **log_axis(*drawn), row=1, col=2)
     figure.update_yaxes(title="Recordings at or below (%)", range=[0, 102], row=1, col=2)
     figure.update_layout(
         height=450, violinmode="overlay", violingap=0, dragmode=False, margin={"l": 60, "r": 20, "t": 50, "b": 100},

@@ -4,6 +4,7 @@ const figures = (() => {
   const dark = matchMedia("(prefers-color-scheme: dark)");
   const themes = data.read("themes");
   const sources = new Map(); // element -> { data, layout } as given
+  const PAPER = 680; // px between the margins of an A4 page, the narrower one of A4 and letter
   const config = { displayModeBar: false, responsive: true, showTips: false };
   const current = () => (dark.matches ? "dark" : "light");
   // A figure is given as it is, or as a function of the theme where its colours go beyond the template's.
@@ -51,7 +52,7 @@ const figures = (() => {
     addEventListener("beforeprint", () => {
       for (const div of waiting()) drawWaiting(div);
       repaint("light");
-      resize((div) => ({ width: Math.min(div.clientWidth || 690, 690) }));
+      resize((div) => ({ width: Math.min(div.clientWidth || PAPER, PAPER) }));
     });
     addEventListener("afterprint", () => { repaint(current()); resize(() => ({ autosize: true, width: null })); });
     document.addEventListener("click", (event) => {
@@ -63,5 +64,5 @@ const figures = (() => {
     });
     await drawAll();
   };
-  return { draw, start, current };
+  return { draw, start, current, PAPER };
 })();

@@ -38,7 +38,9 @@ const tokens = (() => {
   const visible = (text) => text.replace(/[\u0000-\u001f]/g, (c) => String.fromCharCode(0x2400 + c.charCodeAt(0))).replace("\u007f", "\u2421");
   const quoted = (token) => (/^<\|.*\|>$/.test(token) ? "end" : `“${visible(token)}”`);
   const plain = (text) => visible(text).replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
-  const shorter = (text) => (text.length > 40 ? text.slice(0, 39) + "…" : text);
+  const shorter = (text, most) => ([...text].length > most ? [...text].slice(0, most - 1).join("") + "…" : text);
+  // Two decimals, and below them two digits, of tiny ones as a power of ten.
+  const share = (p) => (p >= 0.01 || p === 0 ? p.toFixed(2) : p.toPrecision(2));
   const same = (a, b) => a.trim().toLowerCase() === b.trim().toLowerCase();
 
   const GREY = { light: ["#8f9aa7", "#c3cad2", "#d5dae0", "#e2e6ea", "#edf0f2"], dark: ["#717d8b", "#4c5662", "#414a55", "#373f49", "#2e353e"] };
@@ -62,14 +64,14 @@ const tokens = (() => {
         const bar = bars[k];
         bar.x.push(c.p); bar.y.push(i); bar.base.push(base); bar.text.push(c.p > 0.12 ? plain(quoted(c.token)) : "");
         bar.colour.push(right ? colour : GREY[theme][c.token === t.token ? 0 : k || 1]);
-        bar.hover.push(`${plain(quoted(c.token))}: p = ${c.p.toPrecision(2)}${c.token === t.token ? ", chosen" : ""}${right ? ", spoken" : ""}`);
+        bar.hover.push(`${plain(quoted(c.token))}: p = ${share(c.p)}${c.token === t.token ? ", chosen" : ""}${right ? ", spoken" : ""}`);
         base += c.p;
       });
     });
     spoken.forEach((t, i) => {
       const bar = bars[CHOICES];
       bar.x.push(t.p); bar.y.push(answer.length + 0.6 + i); bar.base.push(0); bar.text.push(""); bar.colour.push(colour);
-      bar.hover.push(`${plain(quoted(t.token))} as spoken: p = ${t.p.toPrecision(2)}, rank ${t.rank ?? "?"}`);
+      bar.hover.push(`${plain(quoted(t.token))} as spoken: p = ${share(t.p)}, rank ${t.rank ?? "?"}`);
     });
     bars.filter((bar) => bar.x.length).forEach((bar) => traces.push({
       type: "bar", orientation: "h", x: bar.x, y: bar.y, base: bar.base, text: bar.text, customdata: bar.hover,
@@ -93,7 +95,15 @@ const tokens = (() => {
       const mine = found.filter((t) => t.cell === k);
       return Math.min(MOST, mine.filter((t) => !t.spoken).length) + Math.min(MOST, mine.filter((t) => t.spoken).length) + 0.6;
     })));
-    const [bar, title, gap] = [20, 38, 18];
+    // Titles have room on paper, too: where they have not beside each other, model and hearing stand on two lines.
+    const room = Math.max(10, Math.floor((figures.PAPER * (1 / shown.length - 0.095)) / 6.6));
+    const heads = cells.map((k) => [about.cells[k].who, `hearing ${about.cells[k].condition}`]);
+    const apart = heads.some((head) => head.join(", ").length > room);
+    const head = (k) => {
+      const [who, hearing] = heads[cells.indexOf(k)].map((text) => plain(shorter(text, room)));
+      return `<b>${who}</b>${apart ? "<br>" : ", "}${hearing}<br>${plain(shorter(answers[k] ?? "–", Math.min(room, 40)))}`;
+    };
+    const [bar, title, gap] = [20, apart ? 53 : 38, 18];
     const inner = rows.reduce((sum, n) => sum + n * bar + title + gap, 0);
     const layout = { barmode: "overlay", dragmode: false, height: Math.ceil(inner + 40), margin: { l: 10, r: 10, t: 10, b: 30 }, annotations: [], showlegend: false };
     const traces = [];
@@ -118,7 +128,7 @@ const tokens = (() => {
         };
         layout.annotations.push({
           x: left, y: high, xref: "paper", yref: "paper", xanchor: "left", yanchor: "bottom", showarrow: false, align: "left",
-          text: `<b>${plain(about.cells[k].who)}</b>, hearing ${plain(condition)}<br>${plain(shorter(answers[k] ?? "–"))}`, font: { size: 12 },
+          text: head(k), font: { size: 12 },
         });
       });
       top += rows[m] * bar + title + gap;
@@ -140,7 +150,7 @@ const tokens = (() => {
     { key: "part", title: "Part", kind: "text" },
     { key: "place", title: "Place", kind: "count" },
     { key: "token", title: "Token", kind: "text", html: (row) => data.escape(quoted(row[4])) },
-    { key: "probability", title: "p", kind: "bits", html: (row) => row[5].toPrecision(2).replace(/e-(\d+)/, "·10<sup>−$1</sup>") },
+    { key: "probability", title: "p", kind: "bits", html: (row) => share(row[5]).replace(/e-(\d+)/, "·10<sup>−$1</sup>") },
     { key: "bits", title: "Bits", kind: "bits" },
     { key: "rank", title: "Rank", kind: "count" },
     { key: "entropy", title: "Entropy", kind: "bits" },
