@@ -1,4 +1,4 @@
-"""A report of names that are HTML, formulas and percent signs: they are shown and saved, and nothing of them is run."""
+"""A report of names that are HTML, formulas and percent signs, and of endless numbers: shown, saved, nothing run."""
 
 from __future__ import annotations
 
@@ -32,6 +32,8 @@ def hostile(demo, tmp_path_factory) -> Path:
         for part in sorted((folder / "clips").glob("*.parquet")):
             table = pd.read_parquet(part)
             spoken = dict(zip(table["text"].unique(), (RUN, FORMULA, LONG, "-ing"), strict=False))
+            if run["condition"] != "normal":
+                table.loc[table["text"].map(spoken).eq(LONG), "word_surprisal"] = float("inf")
             table[["text", "prediction"]] = table[["text", "prediction"]].replace(spoken)
             table.to_parquet(part)
         runs.append(ProbeRun(folder, "base", "normal" if run["condition"] == "normal" else RUN))
@@ -65,6 +67,15 @@ def test_a_long_word_stays_within_the_page(page):
 def test_no_word_is_a_formula_in_the_file(page, download):
     words = set(download(page, "word-table")["word"])
     assert {w for w in words if w.startswith(("-", "'", "="))} == {f"'{FORMULA.lower()}", "-ing"}
+
+
+def test_an_infinite_surprisal_is_shown_and_saved_as_one(page, download):
+    page.locator("#word-table_wrapper input[type=search]").fill(LONG)
+    expect(page.locator("#word-table_wrapper .dt-info")).to_contain_text("(of ")
+    expect(page.locator("#word-table tbody tr td", has_text="∞")).to_have_count(1)
+    saved = download(page, "word-table").set_index("word").loc[LONG].filter(like="surprisal_")
+    assert sorted(saved == float("inf")) == [False, True]
+    expect(page.locator("#matrix-section .note")).to_contain_text("infinite")
 
 
 @pytest.mark.parametrize("address", ["100%", "no%20such%E0"])

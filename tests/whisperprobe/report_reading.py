@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import gzip
 import json
+import math
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -69,6 +70,8 @@ def unpacked(text: str) -> list[dict[str, Any]]:
             number = int.from_bytes(body[i * size : (i + 1) * size], "little")
             if number == 256**size - 1:
                 row[column["key"]] = None
+            elif number == 256**size - 2 and column.get("infinite"):
+                row[column["key"]] = math.inf
             elif "dictionary" in column:
                 row[column["key"]] = header["dictionaries"][column["dictionary"]][number]
             else:

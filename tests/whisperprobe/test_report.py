@@ -353,6 +353,36 @@ def test_missing_values_are_shown_as_missing(tmp_path: Path, write_probe_run: Ca
     assert not page.all("audio")
 
 
+def test_infinite_surprisal_is_told_of_and_left_out_of_figures(tmp_path: Path, study_runs: Any) -> None:
+    comparison = compare([ProbeRun(*run) for run in study_runs if run[3] == 1], resamples=100)
+    clips = comparison.clips.copy()
+    cells = clips["model"] + "/" + clips["condition"]
+    for cell, clip_id in (
+        ("base/hfloss", "voice0/moon"),
+        ("base/hfloss", "voice1/moon"),
+        ("lfloss/lfloss", "voice1/bed"),
+    ):
+        clips.loc[(cells == cell) & (clips["clip_id"] == clip_id), "word_surprisal"] = np.inf
+    result = Comparison(clips, comparison.models, comparison.conditions, resamples=100)
+    page = Page(write_report(result, tmp_path / "r.html", title="t", conditions=[], corpora={}))
+    notes = [n for n in page.text_of("p") if "is infinite" in n]
+    assert len(notes) == 1
+    assert "1 recording under lfloss and 2 recordings under hfloss" in notes[0]
+    assert page.text_of("td").count("∞") == 2
+    rows = {row["word"]: row for row in page.rows_of("word-data")}
+    assert rows["moon"]["surprisal_unadapted_hfloss"] == rows["bed"]["surprisal_tuned_lfloss"] == np.inf
+    assert np.isfinite(rows["moon"]["change_hfloss"])
+    recordings = {row["recording"]: row for row in page.rows_of("clip-data")}
+    k = result.cells.index(("base", "hfloss"))
+    assert recordings["voice1/moon"][f"value_{k}"] == np.inf
+    for attributes in page.all("script"):
+        if attributes.get("type") == "application/json":
+            assert not re.search(r"\b(NaN|Infinity)\b", page.text_in(str(attributes["id"])))
+    values = [v for row in matrix_chart(result, ORDER).data[1].z for v in row]
+    assert values.count(None) == 2
+    assert matrix_chart(comparison, ORDER).data[1].z[0][0] == values[0]
+
+
 def test_no_values_at_all_still_make_a_page(tmp_path: Path, write_probe_run: Callable[..., Path]) -> None:
     frame = pd.DataFrame(
         {

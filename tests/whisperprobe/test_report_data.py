@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from collections.abc import Callable
 from importlib.resources import files
@@ -69,6 +70,15 @@ def test_largest_numbers_of_a_type_are_not_taken_for_missing(most: int) -> None:
     assert [row["n"] for row in unpacked(pack([Numbers("n", np.array([0, most, np.nan]))]))] == [0, most, None]
 
 
+@pytest.mark.parametrize("most", [0, 252, 253, 254, 65_532, 65_533, 4_294_967_293])
+def test_infinite_numbers_are_told_from_the_largest_and_from_missing_ones(most: int) -> None:
+    values = [0, most, math.inf, None]
+    packed = pack([Numbers("n", np.array(values, dtype=float)), Numbers("m", np.array([np.inf] * 4), 2)])
+    assert [row["n"] for row in unpacked(packed)] == values
+    assert [row["m"] for row in unpacked(packed)] == [math.inf] * 4
+    assert [row["n"] for row in unpacked(pack([Numbers("n", np.array([0.0, most]))]))] == [0, most]
+
+
 def test_dictionary_is_in_the_order_of_a_reader() -> None:
     dictionary = Dictionary.of("words", ["zoo", "Apfel", "äpfel", None, "apple", "apple"])
     assert dictionary.texts == ("Apfel", "äpfel", "apple", "zoo")
@@ -79,8 +89,10 @@ def test_columns_that_cannot_be_packed_are_refused() -> None:
     two = np.array([1.0, 2.0])
     with pytest.raises(InputError, match=r"different lengths: \[1, 2\]"):
         pack([Numbers("a", two), Numbers("b", two[:1])])
-    with pytest.raises(InputError, match="infinite"):
-        pack([Numbers("a", np.array([np.inf]))])
+    with pytest.raises(InputError, match="infinitely small"):
+        pack([Numbers("a", np.array([-np.inf]))])
+    with pytest.raises(InputError, match=r"from 0 to 4.*: too far"):
+        pack([Numbers("a", np.array([0, 4_294_967_294, np.inf]))])
     with pytest.raises(InputError, match="too far"):
         pack([Numbers("a", np.array([0, 1e8]), 3)])
     with pytest.raises(InputError, match="'c' is not in its dictionary"):

@@ -17,6 +17,7 @@ from audiogram.errors import InputError
 from whisperprobe.comparison.naming import BASE, model_name
 from whisperprobe.comparison.result import Comparison
 from whisperprobe.comparison.words import as_numbers
+from whisperprobe.report.infinite import surprisal_by_cell
 from whisperprobe.report.palette import DASHES, SCALE, SYMBOLS, cell_ink, condition_colours
 
 __all__ = [
@@ -69,7 +70,7 @@ def matrix_chart(comparison: Comparison, order: Sequence[str]) -> go.Figure:
     models = comparison.models
     panels = (("correct", 100.0, False, 1), ("word_surprisal", 1.0, True, 2))
     for measure, scale, reverse, column in panels:
-        table = comparison.by_cell(measure)
+        table = comparison.by_cell(measure) if measure == "correct" else surprisal_by_cell(comparison)
         mean = [[_number(table, (m, c), "mean", scale) for c in order] for m in models]
         top = 100.0 if measure == "correct" else max([v for row in mean for v in row if v is not None] or [1.0])
         top = max(top, 1e-9)
@@ -233,7 +234,8 @@ def _cell_hover(table: _Cells, cell: tuple[str, str], measure: str, order: Seque
     text = f"{who}<br>{int(row['n_clips']):,} answers to {int(row['n_words']):,} words"
     if row["n_seeds"] > 1:
         scale, unit = (100, "%") if measure == "correct" else (1, "bits")
-        text += f"<br>seeds: {scale * row['seed_min']:.1f} to {scale * row['seed_max']:.1f} {unit}"
+        low, high = (f"{scale * row[name]:.1f}".replace("inf", "∞") for name in ("seed_min", "seed_max"))
+        text += f"<br>seeds: {low} to {high} {unit}"
     return text
 
 

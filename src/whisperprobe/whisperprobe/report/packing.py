@@ -81,8 +81,9 @@ def pack(columns: Sequence[Texts | Numbers]) -> str:
     """Columns as text for a script element: base64 of gzip of a header line in JSON and the columns' bytes.
 
     The header holds `rows`, `dictionaries` (name to texts) and `columns`: key, type (u1, u2, u4), and for texts the
-    dictionary's name, for numbers `decimals` and `least`. A value is `(least + number) / 10**decimals`, a text the
-    number's entry; the type's largest number stands for a missing one. Columns are little-endian, each from a multiple
+    dictionary's name, for numbers `decimals`, `least` and whether some are `infinite`. A value is
+    `(least + number) / 10**decimals`, a text the number's entry; the type's largest number stands for a missing one,
+    the one before it for an infinite one in a column that has such. Columns are little-endian, each from a multiple
     of four bytes behind the header line, which is filled up with spaces. The same columns give the same text.
 
     Parameters
@@ -93,8 +94,8 @@ def pack(columns: Sequence[Texts | Numbers]) -> str:
     Raises
     ------
     InputError
-        For columns of different lengths, a text that is not in its dictionary, and numbers that are infinite or too
-        many steps apart to be told apart.
+        For columns of different lengths, a text that is not in its dictionary, and numbers that are infinitely small
+        or too many steps apart to be told apart.
     """
     lengths = {len(column.values) for column in columns}
     if len(lengths) > 1:
@@ -112,8 +113,12 @@ def pack(columns: Sequence[Texts | Numbers]) -> str:
         else:
             numbers, missing, least = _steps(column)
             about |= {"decimals": column.decimals, "least": least}
-        kind = next(t for t in _TYPES if int(numbers.max(initial=0)) < np.iinfo(t).max)
+        endless = np.isposinf(column.values) if isinstance(column, Numbers) else np.zeros_like(missing)
+        if endless.any():
+            about["infinite"] = True
+        kind = next(t for t in _TYPES if int(numbers.max(initial=0)) < np.iinfo(t).max - int(endless.any()))
         about["type"] = f"u{np.dtype(kind).itemsize}"
+        numbers = np.where(endless, np.iinfo(kind).max - 1, numbers)
         data = np.where(missing, np.iinfo(kind).max, numbers).astype(np.dtype(kind).newbyteorder("<")).tobytes()
         described.append(about)
         parts.append(data + bytes(-len(data) % 4))
@@ -138,10 +143,12 @@ def _codes(column: Texts) -> NDArray[np.int64]:
 def _steps(column: Numbers) -> tuple[NDArray[np.int64], NDArray[np.bool_], int]:
     values = np.asarray(column.values, dtype=np.float64)
     missing = np.isnan(values)
-    if np.isinf(values).any():
-        raise InputError(f"column {column.key!r} holds an infinite number, which the page cannot show.")
-    steps = np.round(np.where(missing, 0.0, values) * 10.0**column.decimals)
-    least = min(float(steps[~missing].min(initial=0.0)), 0.0)
-    if float(steps.max(initial=0.0)) - least > _MOST:
-        raise InputError(f"column {column.key!r} reaches from {np.nanmin(values):g} to {np.nanmax(values):g}: too far.")
-    return np.where(missing, 0, steps - least).astype(np.int64), missing, int(least)
+    if np.isneginf(values).any():
+        raise InputError(f"column {column.key!r} holds an infinitely small number, which the page cannot show.")
+    known = np.isfinite(values)
+    steps = np.round(np.where(known, values, 0.0) * 10.0**column.decimals)
+    least = min(float(steps[known].min(initial=0.0)), 0.0)
+    if float(steps.max(initial=0.0)) - least > _MOST - np.isposinf(values).any():
+        ends = values[known]
+        raise InputError(f"column {column.key!r} reaches from {ends.min():g} to {ends.max():g}: too far.")
+    return np.where(known, steps - least, 0).astype(np.int64), missing, int(least)

@@ -103,7 +103,7 @@ def _answers(predictions: pd.Series[Any], at: NDArray[Any], n: int) -> list[str 
 
 
 def _means(values: NDArray[np.float64], at: NDArray[Any], n: int) -> NDArray[np.float64]:
-    known = np.isfinite(values)
+    known = np.isfinite(values) | np.isposinf(values)
     total = np.bincount(at[known], weights=values[known], minlength=n)
     count = np.bincount(at[known], minlength=n)
     means: NDArray[np.float64] = np.divide(total, count, out=np.full(n, np.nan), where=count > 0)

@@ -10,11 +10,13 @@ from typing import Any
 import numpy as np
 
 from whisperprobe.comparison.listeners import WHISPER
-from whisperprobe.comparison.result import BASE, Cell, Comparison, model_name
+from whisperprobe.comparison.naming import BASE, model_name
+from whisperprobe.comparison.result import Cell, Comparison
 from whisperprobe.comparison.word_changes import word_changes
 from whisperprobe.comparison.words import as_numbers
 from whisperprobe.report.cells import Cell as Shown
 from whisperprobe.report.cells import SmallTable, number
+from whisperprobe.report.infinite import infinite_note, surprisal_by_cell
 from whisperprobe.report.packing import Dictionary, Numbers, Texts
 from whisperprobe.report.recordings import Recordings
 
@@ -34,11 +36,14 @@ class Large:
         `low` and `high` are keys of the ends of its interval.
     data : list of Texts or Numbers
         The packed columns; empty where another table's are shown.
+    notes : tuple of str
+        What a reader of the numbers is to know, as sentences.
     """
 
     groups: list[tuple[str, int]]
     columns: list[dict[str, str]]
     data: list[Texts | Numbers]
+    notes: tuple[str, ...] = ()
 
     def describe(self) -> dict[str, Any]:
         """What the page's script needs to know beside the data."""
@@ -96,7 +101,8 @@ def word_table_of(comparison: Comparison, order: Sequence[str], reference: str) 
                 data.append(Texts(key, [c if isinstance(c, str) else None for c in rows["confusion"]], confusions))
                 width += 1
         groups.append((f"hearing {condition}", width))
-    return Large([g for g in groups if g[1]], columns, data)
+    note = infinite_note(comparison, order)
+    return Large([g for g in groups if g[1]], columns, data, (note,) if note else ())
 
 
 def recording_table(comparison: Comparison, recordings: Recordings, order: Sequence[str]) -> Large:
@@ -120,7 +126,7 @@ def recording_table(comparison: Comparison, recordings: Recordings, order: Seque
 
 def matrix_table(comparison: Comparison, order: Sequence[str]) -> SmallTable:
     """The cross-condition matrix in numbers, for readers of tables and screen readers."""
-    accuracy, surprisal = comparison.by_cell("correct"), comparison.by_cell("word_surprisal")
+    accuracy, surprisal = comparison.by_cell("correct"), surprisal_by_cell(comparison)
     cells = [(m, c) for m in comparison.models for c in order if (m, c) in comparison.cells]
     repeated = any(accuracy[cell]["n_seeds"] > 1 for cell in cells)
     rows = []
@@ -161,7 +167,7 @@ def _who(model: str, condition: str, order: Sequence[str]) -> tuple[str, str]:
 
 def _interval(row: Any, scale: float, unit: str) -> Shown:
     if not math.isfinite(row["mean"]):
-        return number("–")
+        return number("∞" if row["mean"] > 0 else "–")
     mean, low, high = (scale * row[name] for name in ("mean", "low", "high"))
     text = f"{mean:.1f}{unit}"
     if low < high:

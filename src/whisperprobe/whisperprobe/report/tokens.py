@@ -13,6 +13,7 @@ import pandas as pd
 from audiogram.errors import InputError
 from whisperprobe.comparison.listeners import WHISPER
 from whisperprobe.comparison.result import Comparison
+from whisperprobe.comparison.words import as_numbers
 from whisperprobe.report.packing import Dictionary, Numbers, Texts, pack
 
 __all__ = ["ALTERNATIVES", "TokenData", "collect_tokens"]
@@ -237,13 +238,7 @@ def _packed(table: pd.DataFrame, rows: Mapping[str, int]) -> str:
     numbers |= {f"bits_{k + 1}": 2 for k in range(ALTERNATIVES)}
     return pack(
         [
-            *(Numbers(c, _finite(table[c]), decimals) for c, decimals in numbers.items() if c in table),
+            *(Numbers(c, as_numbers(table[c]), decimals) for c, decimals in numbers.items() if c in table),
             *(Texts(c, column, shared) for c, column in values.items()),
         ]
     )
-
-
-def _finite(column: pd.Series[Any]) -> np.ndarray[Any, Any]:
-    """Numbers with NaN for what is missing; a probability of 0 is as improbable as the page can say."""
-    values = pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
-    return np.where(np.isposinf(values), 600.0, values)

@@ -95,7 +95,7 @@ def draw_words(
     if (condition, condition) in comparison.cells:
         after = comparison.words()
         after = after[(after["model"] == condition) & (after["condition"] == condition)]
-        tuned = list(after.set_index("word")["surprisal"].reindex(table["word"]))
+        tuned = list(after.set_index("word")["surprisal"].reindex(table["word"]).replace(np.inf, np.nan))
         series.append((f"tuned on {condition}, hearing {condition}", tuned, colours[condition], "diamond-open"))
     for label, values, colour, symbol in series:
         figure.add_scatter(

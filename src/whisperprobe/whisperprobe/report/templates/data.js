@@ -22,12 +22,13 @@ const data = (() => {
   // `at` gives a row's value or null, `order` a number to sort by: texts are numbered in their order.
   const column = (about, codes, texts) => {
     const none = 2 ** (8 * codes.BYTES_PER_ELEMENT) - 1;
+    const endless = about.infinite ? none - 1 : none;
     const scale = 10 ** (about.decimals || 0);
     return {
       texts,
       at: texts
         ? (i) => (codes[i] === none ? null : texts[codes[i]])
-        : (i) => (codes[i] === none ? null : (about.least + codes[i]) / scale),
+        : (i) => (codes[i] === none ? null : codes[i] === endless ? Infinity : (about.least + codes[i]) / scale),
       order: (i) => (codes[i] === none ? -Infinity : codes[i]),
     };
   };

@@ -11,6 +11,7 @@ const tables = (() => {
 
   const quote = (value) => {
     if (value === null || value === undefined) return "";
+    if (value === Infinity) return "inf"; // as R and pandas write it
     const given = String(value);
     // A leading = + - @ or tab would be a formula in a spreadsheet; hyphenated parts of words and numbers are none.
     const safe = typeof value === "string" && /^(?:[=+@\t\r]|-(?=.*[^\p{L}\p{M}\d.'’-]))/su.test(given) ? "'" + given : given;
@@ -128,13 +129,13 @@ const tables = (() => {
     }, "rows");
   };
 
-  const minus = (text) => text.replace("-", "−");
+  const fixed = (value, decimals) => (value === Infinity ? "∞" : value.toFixed(decimals).replace("-", "−"));
   const shown = {
     text: (value) => data.escape(value),
     count: (value) => value.toLocaleString("en"),
-    percent: (value) => value.toFixed(1),
-    bits: (value) => minus(value.toFixed(2)),
-    change: (value) => minus((value > 0 ? "+" : "") + value.toFixed(2)),
+    percent: (value) => fixed(value, 1),
+    bits: (value) => fixed(value, 2),
+    change: (value) => (value > 0 ? "+" : "") + fixed(value, 2),
   };
 
   // DataTables takes titles for HTML, and what it searches, too, wherever there is an & in it.
