@@ -47,6 +47,18 @@ def test_what_they_run_exists_and_is_bash(text: str) -> None:
         assert (ROOT / path).exists(), path
 
 
+def test_the_gate_runs_where_its_packages_are_what_they_say() -> None:
+    """On Debian, with what its image lacks, an init for Slurm's daemons, and git trusting the checkout."""
+    gate = WORKFLOWS["ci"]["jobs"]["gate"]
+    assert gate["container"]["image"] == "debian:12"
+    assert {"--init", "--cap-add=SYS_ADMIN"} <= set(gate["container"]["options"].split())
+    installing, checkout, trusting, running = gate["steps"]
+    assert {"git", "python3", "python3-dev", "python3-venv"} <= set(installing["run"].split())
+    assert checkout["uses"].startswith("actions/checkout@")
+    assert 'safe.directory "$GITHUB_WORKSPACE"' in trusting["run"]
+    assert running["run"] == "bash .ci/run"
+
+
 def test_actions_are_of_a_fixed_version_and_rights_are_few() -> None:
     for _, _, step in STEPS:
         assert ("run" in step) != ("uses" in step)
