@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+import whisperprobe
+from audiogram import condition
+from audiogram.condition_files import read_condition
 from audiogram.console import run_app
+from audiogram.corpus import read_manifest
+from audiogram.errors import WorkError
 from whisperprobe.cli import app
 
 COMMANDS = ("demo", "run", "plan", "finetune", "probe", "compare", "report")
@@ -131,3 +138,53 @@ def test_a_wrong_key_in_a_study_ends_with_2_before_anything_is_written(
     assert run_app(app, ["run", str(study), "--out", str(study.parent / "out")]) == 2
     assert "'learning_rate'" in capsys.readouterr().err
     assert not (study.parent / "out").exists()
+
+
+MINE = 'audiogram = "250:10,1000:30,4000:60"\nnormalise = "input"\n'
+HEARS = {  # commands with --condition, and what is given their condition
+    "probe S --model M --out O": "probing.corpus.probe_corpus",
+    "finetune S --model M --out O": "training.trainer.finetune",
+    "words S --alignment A --out O": "alignment.words.cut_words",
+    "logmel S O --model M": "corpora.log_mel_corpus.write_log_mel",
+    "ldl train S --semantics V --out O": "ldl.fit.train_corpus",
+    "ldl evaluate S --model M --out O": "ldl.evaluate.evaluate_corpus",
+    "ldl cues S O": "ldl.cues_corpus.write_cues",
+}
+
+
+@pytest.mark.parametrize(("call", "function"), HEARS.items(), ids=[" ".join(c.split(" S")[0:1]) for c in HEARS])
+def test_a_condition_is_a_name_or_a_file(
+    call: str, function: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    heard: list[Any] = []
+
+    def listen(*args: object, condition: object, **options: object) -> None:
+        heard.append(condition)
+        raise WorkError("heard enough")
+
+    monkeypatch.setattr(f"whisperprobe.{function}", listen)
+    mine = tmp_path / "mine.toml"
+    mine.write_text(MINE, encoding="utf-8")
+    for given in (str(mine), "lfloss"):
+        assert run_app(app, [*call.split(), "--condition", given]) == 1, capsys.readouterr().err
+    assert run_app(app, call.split()) == 1
+    own, built_in, nothing = heard
+    assert (own.name, own.audiogram.thresholds, own.normalise) == ("mine", (10, 30, 60), "input")
+    assert built_in == condition("lfloss")
+    assert nothing is None
+    assert run_app(app, [*call.split(), "--condition", "hfless"]) == 2
+    said = capsys.readouterr().err
+    assert "Did you mean 'hfloss'" in said
+    assert "a .toml or .json file with a condition" in said
+
+
+def test_a_condition_from_a_file_is_recorded(tmp_path: Path) -> None:
+    demo = Path(whisperprobe.__file__).parent / "demo"
+    (tmp_path / "mine.toml").write_text(MINE, encoding="utf-8")
+    common = [str(demo / "speech"), "--model", str(demo / "model"), "--condition", str(tmp_path / "mine.toml")]
+    common += ["--quiet", "--out"]
+    assert run_app(app, ["finetune", *common, str(tmp_path / "m"), "--max-steps", "1", "--no-evaluate"]) == 0
+    assert run_app(app, ["probe", *common, str(tmp_path / "p"), "--splits", "train", "--max-samples", "2"]) == 0
+    expected = read_condition(tmp_path / "mine.toml").to_dict()
+    assert read_manifest(tmp_path / "p")["options"]["condition"] == json.loads(json.dumps(expected))
+    assert "through `mine`" in (tmp_path / "m" / "README.md").read_text(encoding="utf-8")

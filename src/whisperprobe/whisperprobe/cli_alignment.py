@@ -22,6 +22,7 @@ from whisperprobe.cli_options import (
     Source,
     TextPattern,
     among,
+    heard_through,
     say,
 )
 
@@ -161,8 +162,9 @@ def words(
     from whisperprobe.alignment.words import cut_words
 
     folder = cut_words(
-        source, alignment, out, condition=condition, padding=padding, min_seconds=min_seconds, sample_rate=sample_rate,
-        format=format, splits=listed(splits), max_samples=max_samples, seed=seed, balance=balance, workers=workers,
-        shard=shard, rows_per_part=rows_per_part, max_failures=max_failures, text_pattern=text_pattern,
+        source, alignment, out, condition=heard_through(condition), padding=padding, min_seconds=min_seconds,
+        sample_rate=sample_rate, format=format, splits=listed(splits), max_samples=max_samples, seed=seed,
+        balance=balance, workers=workers, shard=shard, rows_per_part=rows_per_part, max_failures=max_failures,
+        text_pattern=text_pattern,
     )  # fmt: skip
     say(f"words: {folder}")

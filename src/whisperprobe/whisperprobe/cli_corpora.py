@@ -22,6 +22,7 @@ from whisperprobe.cli_options import (
     Task,
     TextPattern,
     among,
+    heard_through,
     print_json,
     say,
 )
@@ -107,10 +108,10 @@ def logmel(
     from whisperprobe.corpora.log_mel_corpus import write_log_mel
 
     folders = write_log_mel(
-        sources, out, model=model, condition=condition, dtype=dtype, labels=labels, language=language, task=task,
-        leading_space=leading_space, splits=listed(splits), max_samples=max_samples, seed=seed,
-        skip_existing=skip_existing, workers=workers, shard=shard, device=device, rows_per_part=rows_per_part,
-        max_failures=max_failures, text_pattern=text_pattern,
+        sources, out, model=model, condition=heard_through(condition), dtype=dtype, labels=labels,
+        language=language, task=task, leading_space=leading_space, splits=listed(splits), max_samples=max_samples,
+        seed=seed, skip_existing=skip_existing, workers=workers, shard=shard, device=device,
+        rows_per_part=rows_per_part, max_failures=max_failures, text_pattern=text_pattern,
     )  # fmt: skip
     say(*(f"log-mels: {folder}" for folder in folders))
 

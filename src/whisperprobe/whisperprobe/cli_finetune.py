@@ -23,6 +23,7 @@ from whisperprobe.cli_options import (
     Task,
     TextPattern,
     grouped,
+    heard_through,
     print_json,
     say,
 )
@@ -291,6 +292,7 @@ def finetune_model(
             f"finetune takes either --model (a model's folder or hub name, e.g. openai/whisper-small) or --from-config "
             f"(a new model's shape); it received {received}."
         )
+    given["condition"] = heard_through(condition)
     given["from_config"] = None if from_config is None else _shape(from_config)
     given["lora"] = _lora(**{name: given.pop(f"lora_{name}") for name in ("rank", "alpha", "dropout", "targets")})
     from whisperprobe.training.processes import Processes

@@ -24,6 +24,7 @@ from whisperprobe.cli_options import (
     TextPattern,
     among,
     grouped,
+    heard_through,
     print_json,
     say,
 )
@@ -218,7 +219,7 @@ def train_command(
     cue_options = {name: value for name, value in told.items() if value is not None} or None
     model = train_corpus(
         source, out, semantics=semantics, cues=cues, cue_options=cue_options, shape=shape,
-        condition=condition, rule=rule, rate=rate, epsilon=epsilon, ridge=ridge, frequencies=frequencies,
+        condition=heard_through(condition), rule=rule, rate=rate, epsilon=epsilon, ridge=ridge, frequencies=frequencies,
         block=block, epochs=epochs, seed=seed, shuffle=shuffle, production=production, held_out=held_out,
         curve=curve or 20, max_samples=max_samples, max_failures=max_failures, save_every=save_every, device=device,
         workers=workers, resume=resume, text_pattern=text_pattern,
@@ -280,9 +281,10 @@ def evaluate_command(
     from whisperprobe.ldl.results import load_ldl
 
     path = evaluate_corpus(
-        source, out, model=model, condition=condition, semantics=semantics, splits=listed(splits) or ("test",),
-        neighbours=neighbours, shard=shard, workers=workers, max_samples=max_samples, seed=seed,
-        rows_per_part=rows_per_part, max_failures=max_failures, name=name, text_pattern=text_pattern,
+        source, out, model=model, condition=heard_through(condition), semantics=semantics,
+        splits=listed(splits) or ("test",), neighbours=neighbours, shard=shard, workers=workers,
+        max_samples=max_samples, seed=seed, rows_per_part=rows_per_part, max_failures=max_failures, name=name,
+        text_pattern=text_pattern,
     )  # fmt: skip
     heard = None if shard is not None else _heard(load_ldl(path).clips)
     if as_json:

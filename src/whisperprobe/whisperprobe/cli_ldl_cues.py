@@ -18,6 +18,7 @@ from whisperprobe.cli_options import (
     Source,
     TextPattern,
     among,
+    heard_through,
     say,
 )
 
@@ -101,8 +102,8 @@ def cues(
     told = {"boundary": boundary, "sampling": sampling, "full_scale": full_scale, "top_hz": top_hz}
     options: dict[str, Any] = {name: value for name, value in told.items() if value is not None}
     folder = write_cues(
-        source, out, kind=kind, condition=condition, splits=listed(splits), max_samples=max_samples, seed=seed,
-        workers=workers, shard=shard, device=device, rows_per_part=rows_per_part, max_failures=max_failures,
+        source, out, kind=kind, condition=heard_through(condition), splits=listed(splits), max_samples=max_samples,
+        seed=seed, workers=workers, shard=shard, device=device, rows_per_part=rows_per_part, max_failures=max_failures,
         text_pattern=text_pattern, **options,
     )  # fmt: skip
     say(f"cues: {folder}")

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from audiogram.command_options import AsJson, Debug, LogLevel, Quiet, among, conditions_named, print_json, say
+
+if TYPE_CHECKING:
+    from audiogram.listening import Condition
 
 __all__ = [
     "AsJson",
@@ -26,6 +29,7 @@ __all__ = [
     "TextPattern",
     "among",
     "grouped",
+    "heard_through",
     "print_json",
     "say",
 ]
@@ -49,6 +53,15 @@ def grouped(heading: str, *flags: str, default: str | bool = False, names: tuple
     return typer.Option(*flags, rich_help_panel=heading, show_default=default, autocompletion=completed, **more)
 
 
+def heard_through(given: str | None) -> Condition | None:
+    """Return the condition that `--condition` names, or that its file holds; None where it was left out."""
+    if given is None:
+        return None
+    from audiogram.condition_files import named_condition
+
+    return named_condition(given)
+
+
 Out = Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Folder to write to.")]
 TextPattern = Annotated[
     str | None,
@@ -65,8 +78,9 @@ ConditionName = Annotated[
     typer.Option(
         "--condition",
         "-c",
-        metavar="NAME",
-        help="Filter the speech on the fly: normal, lfloss or hfloss; default: as it is.",
+        metavar="NAME|FILE",
+        help="Filter the speech on the fly: normal, lfloss, hfloss, or a .toml or .json file with a condition; "
+        "default: as it is.",
         autocompletion=conditions_named,
     ),
 ]

@@ -26,6 +26,7 @@ from whisperprobe.cli_options import (
     Task,
     TextPattern,
     among,
+    heard_through,
     print_json,
     say,
 )
@@ -191,7 +192,7 @@ def probe_source(
         source,
         out,
         model=model,
-        condition=condition,
+        condition=heard_through(condition),
         splits=tuple(listed(splits) or ("test",)),
         top_k=top_k,
         batch_size=batch_size,
