@@ -19,7 +19,7 @@ SPACES = """(figure) => {
 }"""
 
 # Of the charts that are drawn for paper: texts that reach beyond their chart.
-CUT = """() => [...document.querySelectorAll(".plot:not(#sounds .plot, #people .plot)")].flatMap((plot) => {
+CUT = """() => [...document.querySelectorAll(".plot")].flatMap((plot) => {
   const paper = plot.querySelector("svg.main-svg").getBoundingClientRect();
   return [...plot.querySelectorAll("text")].filter((text) => {
     const { left, right } = text.getBoundingClientRect();

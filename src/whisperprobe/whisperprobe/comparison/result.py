@@ -118,7 +118,7 @@ class Comparison:
             numeric = [c for c in self.clips.columns if pd.api.types.is_numeric_dtype(self.clips[c])]
             raise unknown_name("measure", measure, {*MEASURES, *numeric})
         values = as_numbers(self.clips[name])
-        if len(values) and self.clips[name].notna().any() and not np.isfinite(values).any():
+        if len(values) and self.clips[name].notna().any() and np.isnan(values).all():
             raise InputError(f"column {measure!r} is text, not a number: {self.clips[name].dropna().iloc[0]!r}.")
         return values
 

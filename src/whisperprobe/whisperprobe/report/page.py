@@ -135,9 +135,7 @@ def write_report(
         sound_figures=[name for name in figures if name.startswith("sounds-")],
         training=training_table(training or {}),
         methods=[
-            text
-            for text in (*methods, *lexicon_methods(comparison), *people_methods(comparison), software)
-            if text
+            text for text in (*methods, *lexicon_methods(comparison), *people_methods(comparison), software) if text
         ],
         citations=citations(versions["whisperprobe"]),
         versions=versions_table(versions),

@@ -146,13 +146,13 @@ def make_up_chart(sounds: Sounds, model: str, order: Sequence[str]) -> go.Figure
         )  # fmt: skip
     figure.add_vline(x=0, line={"color": _GREY, "width": 1})
     measure = describe_measure(str(effects["measure"].iloc[0])) if len(effects) else ""
-    figure.update_xaxes(title=f"Change of the effect on the {plain(measure)}<br>per tenth of the word's sounds")
+    figure.update_xaxes(title=f"Change of the effect on the<br>{plain(measure)}<br>per tenth of the word's sounds")
     figure.update_yaxes(
         tickvals=list(range(len(features))), ticktext=[plain(MAKE_UP[f]) for f in features], automargin=True,
         showline=False, ticks="", ticklabelstandoff=8, zeroline=False,
     )  # fmt: skip
     figure.update_layout(
-        height=160 + 34 * len(features), margin={"l": 90, "r": 20, "t": 20, "b": 70}, dragmode=False,
+        height=170 + 22 * len(features), margin={"l": 90, "r": 20, "t": 20, "b": 90}, dragmode=False,
         legend=_LEGEND_ABOVE, showlegend=True,
     )  # fmt: skip
     return figure
@@ -190,7 +190,7 @@ def confusion_chart(sounds: Sounds, model: str, condition: str) -> go.Figure:
         title="Spoken", autorange="reversed", tickfont={"size": 11}, showgrid=False, type="category", dtick=1,
         automargin=True,
     )  # fmt: skip
-    figure.update_layout(height=150 + 21 * len(rows), margin={"l": 60, "r": 10, "t": 20, "b": 60}, dragmode=False)
+    figure.update_layout(height=120 + 16 * len(rows), margin={"l": 60, "r": 10, "t": 20, "b": 60}, dragmode=False)
     return figure
 
 

@@ -105,7 +105,7 @@ def loss_chart(losses: pd.DataFrame, order: Sequence[str], reference: str) -> go
     figure.update_xaxes(title="Heard right (%)", range=[0, 101])
     figure.update_yaxes(type="category", ticks="", ticklabelstandoff=8, showline=False, automargin=True, dtick=1)
     figure.update_layout(
-        height=150 + 20 * max(len(chosen), 3), margin={"l": 60, "r": 20, "t": 20, "b": 50}, dragmode=False,
+        height=110 + 15 * max(len(chosen), 3), margin={"l": 60, "r": 20, "t": 20, "b": 50}, dragmode=False,
         legend=LEGEND_ABOVE, showlegend=True,
     )  # fmt: skip
     return figure

@@ -107,7 +107,8 @@ const tables = (() => {
     return dt;
   };
 
-  // A table that stands in the page: its cells say what they are sorted by.
+  // A table that stands in the page: its cells say what they are sorted by. A long one is shown in pages.
+  const LONG = 30;
   const small = (element) => {
     const titles = [...element.tHead.rows[0].cells].map((cell) => cell.textContent.trim());
     const cells = [...element.tBodies[0].rows].map((row) => [...row.cells].map((cell) => ({
@@ -124,8 +125,9 @@ const tables = (() => {
       };
     });
     const numeric = titles.map((_, i) => cells.some((row) => row[i].value !== undefined));
+    const paging = cells.length > LONG ? { pageLength: 25, lengthMenu: [25, 50, 100, 500] } : { paging: false, info: false };
     return setUp(element, columns, {
-      paging: false, info: false, columns: numeric.map((yes) => (yes ? { type: "num", className: "dt-right" } : { className: "dt-left" })),
+      ...paging, columns: numeric.map((yes) => (yes ? { type: "num", className: "dt-right" } : { className: "dt-left" })),
     }, "rows");
   };
 
