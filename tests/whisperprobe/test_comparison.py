@@ -397,7 +397,7 @@ def test_summary_claims_no_drop_where_there_is_none(tmp_path: Path, write_probe_
     text = " ".join(summarise(compare(runs)))
     assert "no more and no less" in text
     assert "recovered" not in text
-    assert "No word was understood less often under hfloss" in text
+    assert "No word was understood worse under hfloss" in text
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,15 @@ from scipy.stats import spearmanr
 
 from whisperprobe.comparison import Comparison, listener_agreement, load_comparison, summarise
 from whisperprobe.comparison.agreement import counterparts, losses_by_word
-from whisperprobe.comparison.listener_summary import agreement_sentences, lexicon_sentences, who_listened
+from whisperprobe.comparison.listener_summary import (
+    agreement_sentences,
+    answer_sentences,
+    lexicon_sentences,
+    who_listened,
+)
 from whisperprobe.comparison.naming import lexicon_of, model_name
+from whisperprobe.comparison.phonemes import MAKE_UP
+from whisperprobe.comparison.sounds import Sounds
 from whisperprobe.report.agreement_figure import draw_agreement
 from whisperprobe.report.lexicon_methods import lexicon_methods
 
@@ -21,7 +29,8 @@ CONDITIONS = ("normal", "hfloss")
 LEXICONS = ("ldl-cfbsf-normal", "ldl-cfbsf-hfloss")
 MEASURES = {"whisper": ("word_surprisal",), "ldl": ("target_correlation",)}
 FIT = {
-    "cues": "cfbsf", "rule": "endstate", "ridge": 1e-6, "semantics": {"dimensions": 128, "name": "whisper:model"},
+    "cues": "cfbsf", "rule": "endstate", "ridge": 1e-6,
+    "semantics": {"dimensions": 128, "kind": "whisper", "name": "whisper:model"},
 }  # fmt: skip
 
 
@@ -92,18 +101,49 @@ def test_sentences_count_kinds_and_group_lexicons(tmp_path: Path) -> None:
     assert who_listened(comparison) == "2 Whisper models and 3 discriminative lexicons"
     assert who_listened(both(models=LEXICONS)) == "2 discriminative lexicons"
     assert lexicon_sentences(comparison, CONDITIONS) == [
-        "Discriminative lexicons (C-FBSF cues), each hearing what it had learnt, understood 100.0 % under normal and "
-        "0.0 % under hfloss; hearing what it had not learnt, 0.0 % to 100.0 %.",
-        "Discriminative lexicons (log-mel cues), each hearing what it had learnt, understood 100.0 % under normal; "
-        "hearing what it had not learnt, 0.0 %.",
+        "Discriminative lexicons (C-FBSF cues, a choice among 40 words), tested in the condition that each had learnt, "
+        "understood 100.0 % under normal and 0.0 % under hfloss; in another condition, 0.0 % to 100.0 %.",
+        "Discriminative lexicons (log-mel cues, a choice among 40 words), tested in the condition that each had "
+        "learnt, understood 100.0 % under normal; in another condition, 0.0 %.",
     ]
     found = summarise(comparison)
     assert found[0].startswith("2 Whisper models and 3 discriminative lexicons heard 80 recordings of 40 words")
-    assert sum(s.startswith("Do both lose the same words? Spearman's ρ over 40 words") for s in found) == 2
+    assert sum("(Spearman's ρ) over 40 words of what a condition took from each: " in s for s in found) == 2
     assert not any("ldl-" in s for s in found)
     folder = comparison.save(tmp_path / "saved")
     assert list(pd.read_csv(folder / "agreement.csv")["other"]) == ["ldl-cfbsf-normal", "ldl-log-mel-normal"]
     assert agreement_sentences(load_comparison(folder)) == agreement_sentences(comparison)
+
+
+def test_what_the_sounds_explain_is_taken_out_of_the_agreement() -> None:
+    comparison = both(n_words=200, share=0.0)
+    draw = np.random.default_rng(1)
+    make_up = pd.DataFrame({name: draw.random(200) for name in MAKE_UP})
+    make_up.insert(0, "word", [f"word{word:02d}" for word in range(200)])
+    clips = comparison.clips
+    worse = (
+        clips["word"].map(make_up.set_index("word")["share_stops"]).to_numpy() * (clips["condition"] == "hfloss") * 9
+    )
+    clips["word_surprisal"] += worse
+    clips["target_correlation"] -= 0.1 * worse
+    sounds = Sounds(make_up, *(pd.DataFrame() for _ in range(4)), "made up")
+    (row,) = listener_agreement(dataclasses.replace(comparison, clips=clips, sounds=sounds)).to_dict("records")
+    assert row["spearman"] > 0.5
+    assert abs(row["beyond_sounds"]) < 0.25
+    assert row["beyond_low"] < 0 < row["beyond_high"]
+    (sentence,) = agreement_sentences(dataclasses.replace(comparison, clips=clips, sounds=sounds))
+    assert "; beyond the kinds of sounds that the words are made of, " in sentence
+    few = dataclasses.replace(both(n_words=50), sounds=sounds)
+    assert np.isnan(listener_agreement(few)["beyond_sounds"].iloc[0])
+
+
+def test_few_answers_for_many_words_are_told() -> None:
+    comparison = both()
+    clips = comparison.clips.assign(prediction=np.where(comparison.clips["condition"] == "normal", "?", "Shave "))
+    (sentence,) = answer_sentences(dataclasses.replace(comparison, clips=clips), ["hfloss"])
+    assert sentence.startswith("It fell back on few words: 1 different answer under hfloss, “shave” 100 % of the time.")
+    clips = clips.assign(prediction=clips["word"])
+    assert answer_sentences(dataclasses.replace(comparison, clips=clips), ["hfloss"]) == []
 
 
 def test_figure_has_a_point_a_word_and_names_some_that_stand_apart() -> None:
@@ -112,7 +152,7 @@ def test_figure_has_a_point_a_word_and_names_some_that_stand_apart() -> None:
     figure = draw_agreement(comparison, pair, listener_agreement(comparison), CONDITIONS)
     (points,) = figure.data
     assert len(points.x) == len(points.y) == len(points.customdata) == 2000
-    assert 3 <= sum(map(bool, points.text)) <= 9
+    assert 3 <= sum(map(bool, points.text)) <= 10
     assert figure.layout.annotations[0].text.startswith("hfloss: ρ = 0.6")
     assert "unadapted" in figure.layout.xaxis.title.text
     assert "C-FBSF lexicon on normal" in figure.layout.yaxis.title.text
@@ -122,7 +162,8 @@ def test_methods_tell_cues_rule_space_and_how_listeners_were_compared() -> None:
     lexicons, agreement = lexicon_methods(both())
     assert "(C-FBSF; Shafaei-Bajestan et al., 2023" in lexicons
     assert "of 128 dimensions (whisper:model), one lexicon per condition" in lexicons
-    assert "a ridge regression (ridge 1e-06)" in lexicons
+    assert "a ridge regression (ridge, as a share of the summed squared cues, 1e-06)" in lexicons
+    assert "mean output embeddings" in lexicons
     assert "of the lexicon of 40 words" in lexicons
     assert "Spearman's ρ over words" in agreement
     assert lexicon_methods(both(models=("base",))) == []

@@ -187,7 +187,7 @@ def test_word_table_holds_every_word_and_cell(page: Page, comparison: Comparison
 
 
 def test_limits_and_provenance_are_said(page: Page) -> None:
-    text = " ".join(page.text_of("main"))
+    text = " ".join(page.text_of("main")).replace("\u00a0", " ")
     for phrase in (
         "it is the identity", "a linear filter could not restore", "lfloss 47.5 dB and hfloss 62.5 dB",
         "95 % bootstrap intervals over words", "Probe run: hfloss hearing lfloss, seed 2", "torch 9.9",

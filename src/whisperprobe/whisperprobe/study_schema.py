@@ -235,6 +235,7 @@ TABLES: dict[str, dict[str, Key]] = {
     },
     "report": {
         "title": text("the report's title"),
+        "description": text("what the study is about, in a few sentences"),
         "examples": whole(0, 6),
     },
 }  # fmt: skip

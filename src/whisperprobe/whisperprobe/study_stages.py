@@ -197,6 +197,7 @@ def _report(options: dict[str, Any]) -> None:
         training={name: Path(path) for name, path in options["training"].items()},
         provenance={"study": options["study"], "versions": _versions()},
         examples=options["examples"],
+        description=options.get("description", ""),
     )
 
 

@@ -10,16 +10,20 @@ import pandas as pd
 from whisperprobe.comparison.effects import reference_condition
 from whisperprobe.comparison.listeners import WHISPER
 from whisperprobe.comparison.naming import lexicon_of
-from whisperprobe.comparison.regression import correlate
+from whisperprobe.comparison.phonemes import MAKE_UP
+from whisperprobe.comparison.regression import correlate, correlate_ranks_beyond
 from whisperprobe.comparison.word_changes import word_changes
 
 if TYPE_CHECKING:
     from whisperprobe.comparison.result import Comparison
 
-__all__ = ["Counterpart", "counterparts", "first_models", "listener_agreement", "losses_by_word"]
+__all__ = ["WORSE", "Counterpart", "counterparts", "first_models", "listener_agreement", "losses_by_word"]
 
-_WORSE = {"word_surprisal": 1, "target_correlation": -1}  # which way each listener's first measure goes when it suffers
+WORSE = {"word_surprisal": 1, "target_correlation": -1}
+"""Which way each listener's first measure goes when the listener suffers."""
+
 _FEWEST = 4  # words that a correlation with an interval needs
+_WORDS_PER_FEATURE = 5  # of a word's make-up, that it may be taken out
 
 
 class Counterpart(NamedTuple):
@@ -78,7 +82,7 @@ def losses_by_word(comparison: Comparison, pair: Counterpart, condition: str) ->
     columns = {}
     for name, model, measure in (("loss", pair.model, pair.measure), ("other_loss", pair.other, pair.other_measure)):
         changes = word_changes(comparison, measure, (model, reference), (model, condition))
-        columns[name] = _WORSE[measure] * changes.set_index("word")["change"]
+        columns[name] = WORSE[measure] * changes.set_index("word")["change"]
     return pd.DataFrame(columns).dropna().rename_axis("word").reset_index()
 
 
@@ -94,8 +98,10 @@ def listener_agreement(comparison: Comparison) -> pd.DataFrame:
     -------
     DataFrame
         model, measure, other, other_measure, reference, condition, n_words, spearman, low, high (95 %; standard error
-        of Bonett and Wright, 2000), p. Positive: the words that one loses, the other loses too. Without rows where one
-        kind of listener listened, and for conditions that changed all words alike or were heard by one only.
+        of Bonett and Wright, 2000), p. Positive: the words that one loses, the other loses too. beyond_sounds,
+        beyond_low, beyond_high: the same with the make-up of the words' sounds taken out of both ranks; NaN without
+        pronunciations, or with fewer than 60 words. Without rows where one kind of listener listened, and for
+        conditions that changed all words alike or were heard by one only.
     """
     reference, rows = reference_condition(comparison.conditions), []
     for pair in counterparts(comparison):
@@ -107,17 +113,31 @@ def listener_agreement(comparison: Comparison) -> pd.DataFrame:
             x, y = (table[name].to_numpy(dtype=np.float64) for name in ("loss", "other_loss"))
             if len(table) < _FEWEST or np.ptp(x) == 0 or np.ptp(y) == 0:
                 continue
-            found = correlate(x, y, "spearman")
-            rows.append([*pair, reference, condition, len(table), found.r, found.low, found.high, found.p])
+            found, beyond = correlate(x, y, "spearman"), _beyond_sounds(comparison, table)
+            rows.append([*pair, reference, condition, len(table), found.r, found.low, found.high, found.p, *beyond])
     return pd.DataFrame(rows, columns=_COLUMNS)
 
 
 _COLUMNS = [
     "model", "measure", "other", "other_measure", "reference", "condition", "n_words", "spearman", "low", "high", "p",
+    "beyond_sounds", "beyond_low", "beyond_high",
 ]  # fmt: skip
+
+
+def _beyond_sounds(comparison: Comparison, table: pd.DataFrame) -> tuple[float, float, float]:
+    """The correlation with the make-up of the words' sounds taken out; NaN where that is unknown or words are few."""
+    unknown = (float("nan"), float("nan"), float("nan"))
+    if comparison.sounds is None:
+        return unknown
+    both = table.merge(comparison.sounds.make_up, on="word")
+    features = both[list(MAKE_UP)].to_numpy(dtype=np.float64)
+    if len(both) < _WORDS_PER_FEATURE * len(MAKE_UP):
+        return unknown
+    found = correlate_ranks_beyond(both["loss"].to_numpy(), both["other_loss"].to_numpy(), features)
+    return found.r, found.low, found.high
 
 
 def _first_measure(comparison: Comparison, model: str) -> str | None:
     """The measure that tells most of a model, where it is known which way is worse."""
-    measures = [m for m in comparison.measures_of(model) if m in _WORSE]
+    measures = [m for m in comparison.measures_of(model) if m in WORSE]
     return measures[0] if measures else None

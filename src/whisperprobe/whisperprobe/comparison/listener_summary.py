@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from whisperprobe.comparison.agreement import listener_agreement
-from whisperprobe.comparison.listeners import WHISPER, describe_measure
-from whisperprobe.comparison.naming import lexicon_of, model_name
+from whisperprobe.comparison.listeners import WHISPER
+from whisperprobe.comparison.naming import BASE, lexicon_of, model_name
+from whisperprobe.comparison.people_data import join_key
 from whisperprobe.comparison.words import and_between
 
 if TYPE_CHECKING:
     from whisperprobe.comparison.result import Comparison
 
-__all__ = ["agreement_sentences", "lexicon_sentences", "who_listened"]
+__all__ = ["agreement_sentences", "answer_sentences", "lexicon_sentences", "who_listened"]
+
+_MOST_GIVEN = 3
 
 
 def who_listened(comparison: Comparison) -> str:
@@ -29,24 +32,59 @@ def who_listened(comparison: Comparison) -> str:
 
 
 def lexicon_sentences(comparison: Comparison, order: Sequence[str]) -> list[str]:
-    """What the lexicons of each kind of cues understood: of what each learnt, and the others of what they did not."""
+    """What the lexicons of each kind of cues understood: of the condition that each learnt, and of the others."""
     cells = {cell: row["mean"] for cell, row in comparison.by_cell("correct").items()}
     kinds: dict[str, dict[str, str]] = {}
     for model in comparison.models:
         if lexicon := lexicon_of(model, comparison.conditions):
             kinds.setdefault(lexicon.cues, {})[lexicon.learnt] = model
-    return [_lexicons(cues, models, cells, order) for cues, models in kinds.items()]
+    sentences = []
+    for cues, models in kinds.items():
+        shares = {(learnt, c): cells[m, c] for learnt, m in models.items() for c in order if (m, c) in cells}
+        words = _words_known(comparison, list(models.values()))
+        sentences.append(_lexicons(f"{cues} cues{words}", shares, order))
+    return sentences
 
 
-def _lexicons(cues: str, models: dict[str, str], cells: dict[tuple[str, str], float], order: Sequence[str]) -> str:
-    shares = {(learnt, c): cells[m, c] for learnt, m in models.items() for c in order if (m, c) in cells}
+def _lexicons(which: str, shares: Mapping[tuple[str, str], float], order: Sequence[str]) -> str:
     matched = [f"{_percent(shares[c, c])} under {c}" for c in order if (c, c) in shares]
     other = sorted(share for (learnt, c), share in shares.items() if learnt != c)
-    parts = [f"each hearing what it had learnt, understood {and_between(matched)}"] if matched else []
+    parts = [f"tested in the condition that each had learnt, understood {and_between(matched)}"] if matched else []
     if other:
         span = _percent(other[0]) if len(other) == 1 else f"{_percent(other[0])} to {_percent(other[-1])}"
-        parts.append(f"hearing what it had not learnt, {'' if matched else 'understood '}{span}")
-    return f"Discriminative lexicons ({cues} cues), {'; '.join(parts)}."
+        parts.append(f"in another condition, {'' if matched else 'understood '}{span}")
+    return f"Discriminative lexicons ({which}), {'; '.join(parts)}."
+
+
+def _words_known(comparison: Comparison, models: Sequence[str]) -> str:
+    """Among how many words they choose, as the manifests have it: nothing where these do not say."""
+    known = {
+        ((run["manifest"].get("options") or {}).get("lexicon") or {}).get("words")
+        for run in comparison.runs
+        if run["model"] in models
+    }
+    return f", a choice among {known.pop():,} words" if len(known) == 1 and None not in known else ""
+
+
+def answer_sentences(comparison: Comparison, conditions: Sequence[str]) -> list[str]:
+    """Where the unadapted model had few answers for many words: then an answer says little of the word it was for."""
+    parts = []
+    clips = comparison.clips
+    for condition in conditions:
+        rows = clips[(clips["model"] == BASE) & (clips["condition"] == condition)]
+        answers = rows["prediction"].dropna().map(join_key).value_counts()
+        if len(answers) == 0 or 2 * len(answers) > rows["word"].nunique():
+            continue
+        most = answers.head(_MOST_GIVEN)
+        named = and_between([f"“{answer}”" for answer in most.index])
+        share = 100 * most.sum() / answers.sum()
+        parts.append(f"{_count(len(answers), 'different answer')} under {condition}, {named} {share:.0f} % of the time")
+    if not parts:
+        return []
+    return [
+        f"It fell back on few words: {'; '.join(parts)}. Such an answer says more about the model's habits than about "
+        "the word that was spoken."
+    ]
 
 
 def agreement_sentences(comparison: Comparison) -> list[str]:
@@ -61,17 +99,25 @@ def agreement_sentences(comparison: Comparison) -> list[str]:
             f"{_two(row['high'])})"
             for row in rows.to_dict("records")
         ]
+        beyond = [
+            f"{_two(row['beyond_sounds'])} ({_two(row['beyond_low'])} to {_two(row['beyond_high'])})"
+            for row in rows.to_dict("records")
+        ]
+        known = rows["beyond_sounds"].notna().all()
         one, two = (model_name(str(m), comparison.conditions) for m in (model, other))
         sentences.append(
-            f"Do both lose the same words? Spearman's ρ over {int(rows['n_words'].iloc[0]):,} words, between how much "
-            f"worse a condition made the {_short(measure)} ({one}) and the {_short(other_measure)} ({two}): "
-            f"{and_between(found)}; 1 is the same order, 0 nothing in common."
+            f"Do both listeners lose the same words? Rank correlation (Spearman's ρ) over "
+            f"{int(rows['n_words'].iloc[0]):,} words of what a condition took from each: {and_between(found)}"
+            + (f"; beyond the kinds of sounds that the words are made of, {and_between(beyond)}" if known else "")
+            + f". Taken: {_LOSSES[str(measure)]} ({one}), {_LOSSES[str(other_measure)]} ({two})."
         )
     return sentences
 
 
-def _short(measure: object) -> str:
-    return describe_measure(str(measure)).split(" (")[0]
+_LOSSES = {
+    "word_surprisal": "rise of surprisal",
+    "target_correlation": "fall of the correlation with the word's vector",
+}
 
 
 def _percent(share: float) -> str:

@@ -113,6 +113,46 @@ def correlate(x: Floats, y: Floats, method: str = "pearson", confidence: float =
     return Correlation(r, low, high, p)
 
 
+def correlate_ranks_beyond(x: Floats, y: Floats, others: Floats) -> Correlation:
+    """Rank correlation of two lists of numbers with what other predictors explain taken out of both ranks.
+
+    Parameters
+    ----------
+    x, y : ndarray of float64, shape (n,)
+        Finite numbers, neither constant.
+    others : ndarray of float64, shape (n, k)
+        What is taken out, by least squares; columns may determine each other. `n` is at least 4 above their rank.
+
+    Returns
+    -------
+    Correlation
+        Its interval has the standard error sqrt((1 + rho² / 2) / (n - 3 - rank)).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> z = np.arange(40.0)
+    >>> x, y = z + 3 * np.sin(1.3 * z), z + 3 * np.cos(2.1 * z)
+    >>> round(correlate(x, y, "spearman").r, 2), round(correlate_ranks_beyond(x, y, z[:, None]).r, 2)
+    (0.97, 0.06)
+    """
+    from scipy.special import stdtr
+    from scipy.stats import rankdata
+
+    design = np.column_stack([np.ones(len(x)), others])
+    rank = int(np.linalg.matrix_rank(design)) - 1
+    if len(x) < rank + 4:
+        raise InputError(f"{len(x)} words are too few to take {rank} predictors out of them; {rank + 4} are needed.")
+    ranks = np.column_stack([rankdata(x), rankdata(y)])
+    rest = ranks - design @ np.linalg.lstsq(design, ranks, rcond=None)[0]
+    sizes = np.sqrt((rest**2).sum(axis=0))
+    r = float(rest[:, 0] @ rest[:, 1] / (sizes[0] * sizes[1])) if sizes.min() > 1e-9 else 0.0
+    low, high = _fisher(r, len(x) - 3 - rank, 0.95, 1 + r * r / 2)
+    df = len(x) - 2 - rank
+    t = r * math.sqrt(df / max(1 - r * r, 1e-15))
+    return Correlation(r, low, high, float(2 * stdtr(df, -abs(t))))
+
+
 def gain_over_baseline(measure: Floats, response: Floats, baseline: Mapping[str, Floats] | None = None) -> Gain:
     """Fit the responses with and without a measure, by ordinary least squares over words.
 

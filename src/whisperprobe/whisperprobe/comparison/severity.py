@@ -81,12 +81,14 @@ def severity_note(conditions: Iterable[Condition]) -> str | None:
         parts.append(f"the average threshold over 500, 1000, 2000 and 4000 Hz (PTA4) is {listed}")
     if len(indices) > 1 and max(indices.values()) - min(indices.values()) > _SII:
         listed = and_between([f"{name} {value:.2f}" for name, value in indices.items()])
-        parts.append(f"the speech intelligibility index (SII) for normal speech in quiet is {listed}")
+        parts.append(
+            f"the speech intelligibility index (SII) for speech of normal effort (62.35 dB SPL) in quiet is {listed}"
+        )
     if not parts:
         return None
     return (
         f"The losses differ in severity, not only in shape: {'; '.join(parts)}. A difference between these conditions "
-        "confounds the two."
+        "confounds the two; audiogram.matched makes one as severe as the other."
     )
 
 

@@ -12,7 +12,12 @@ import pandas as pd
 from audiogram.errors import unknown_name
 from whisperprobe.comparison.agreement import first_models
 from whisperprobe.comparison.effects import reference_condition
-from whisperprobe.comparison.listener_summary import agreement_sentences, lexicon_sentences, who_listened
+from whisperprobe.comparison.listener_summary import (
+    agreement_sentences,
+    answer_sentences,
+    lexicon_sentences,
+    who_listened,
+)
 from whisperprobe.comparison.naming import BASE, lexicon_of
 from whisperprobe.comparison.people_summary import effect_sentences, people_sentences, severity_sentences
 from whisperprobe.comparison.result import Cell, Comparison
@@ -112,6 +117,7 @@ def summarise(comparison: Comparison, condition_order: Sequence[str] | None = No
     return [
         _scope(comparison),
         *_unadapted(comparison, reference, others),
+        *answer_sentences(comparison, others),
         *(s for c in others for s in _adapted(comparison, c, reference)),
         *_transfer(comparison, order),
         *lexicon_sentences(comparison, order),
@@ -215,8 +221,10 @@ def _transfer(comparison: Comparison, order: Sequence[str]) -> list[str]:
         for condition in (c for c in order if c != model and (model, c) in comparison.cells):
             part = f"{_percent(accuracy.estimates[comparison.cells.index((model, condition))])} under {condition}"
             if (BASE, condition) in comparison.cells and comparison.listener(model) == comparison.listener(BASE):
-                before = accuracy.estimates[comparison.cells.index((BASE, condition))]
-                part += f" (unadapted: {_percent(before)})"
+                first, here = (comparison.cells.index((m, condition)) for m in (BASE, model))
+                change, low, high = (100 * v for v in accuracy.difference(first, here))
+                points = f"; difference {_signed(change)}, {_signed(low)} to {_signed(high)}" if low < high else ""
+                part += f" (unadapted: {_percent(accuracy.estimates[first])}{points})"
             parts.append(part)
         if parts:
             if model in comparison.conditions:
@@ -230,14 +238,16 @@ def _suffering(comparison: Comparison, condition: str, reference: str) -> list[s
     if any((BASE, c) not in comparison.cells for c in (condition, reference)):
         return []
     table = worst_words(comparison, condition, reference)
-    table = table[(table["lost"] > 0)].head(_LISTED)
+    by = "rise" if table["rise"].notna().any() else "lost"  # at 0 %, accuracy no longer tells words apart
+    table = table[table[by] > 0].sort_values(by, ascending=False, kind="stable").head(_LISTED)
     if table.empty:
-        return [f"No word was understood less often under {condition} than under {reference}."]
+        return [f"No word was understood worse under {condition} than under {reference}."]
     words = []
-    columns = (table[name] for name in ("word", "accuracy_reference", "accuracy", "confusion"))
-    for word, before, after, confusion in zip(*columns, strict=True):
+    columns = (table[name] for name in ("word", "accuracy_reference", "accuracy", "rise", "confusion"))
+    for word, before, after, rise, confusion in zip(*columns, strict=True):
+        bits = f"{_signed(rise)} bits, " if by == "rise" else ""
         heard = f", heard as “{confusion}”" if isinstance(confusion, str) else ""
-        words.append(f"“{word}” ({100 * before:.0f} % to {100 * after:.0f} %{heard})")
+        words.append(f"“{word}” ({bits}{100 * before:.0f} % to {100 * after:.0f} %{heard})")
     return [f"The words that suffered most under {condition}: {and_between(words)}."]
 
 
@@ -246,7 +256,7 @@ def _percent(share: float) -> str:
 
 
 def _signed(points: float) -> str:
-    """A number of percentage points with its sign, −0.0 without.
+    """A number of percentage points or bits with its sign, −0.0 without.
 
     Examples
     --------

@@ -18,7 +18,7 @@ from whisperprobe.report.palette import condition_colours
 __all__ = ["draw_agreement"]
 
 _MOST_WORDS = 2000  # drawn as SVG, which needs no WebGL
-_NAMED = 3  # words that are named in each of three corners
+_NAMED = 2  # words that are named at each of five edges
 _APART = np.array([0.14, 0.06])  # share of the axes that names need
 _LOSSES = {
     "word_surprisal": "Rise of surprisal (bits)", "target_correlation": "Loss of correlation with the meaning",
@@ -69,11 +69,13 @@ def _axis(measure: str, model: str, order: Sequence[str]) -> str:
 
 
 def _telling(table: pd.DataFrame) -> dict[str, str]:
-    """The words that both lost most, and those that one lost and the other kept; where their names stand."""
+    """The words that one or both lost most, and those that one lost and the other kept; where their names stand."""
     ranks = table[["loss", "other_loss"]].rank(pct=True)
-    both = ranks.min(axis=1)
     first, second = ranks["loss"] - ranks["other_loss"], ranks["other_loss"] - ranks["loss"]
-    places = ((both, "top center"), (first, "bottom center"), (second, "top center"))
+    places = (
+        (ranks["loss"], "top center"), (ranks["other_loss"], "top center"), (ranks.min(axis=1), "top center"),
+        (first, "bottom center"), (second, "top center"),
+    )  # fmt: skip
     spans = np.ptp(table[["loss", "other_loss"]].to_numpy(), axis=0)
     at = table[["loss", "other_loss"]].to_numpy() / np.where(spans > 0, spans, 1)
     named: dict[int, str] = {}

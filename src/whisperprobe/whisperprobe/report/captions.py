@@ -25,13 +25,13 @@ if TYPE_CHECKING:
 __all__ = ["CaptionedFigure", "captioned_figures", "script_safe"]
 
 _MATRIX = (
-    "Rows: the unadapted model and the models fine-tuned on one condition each. Columns: the condition that they hear. "
+    "Rows: the unadapted model, the models fine-tuned on one condition each{}. Columns: the condition that they hear. "
     "Left: share of recordings understood; right: mean surprisal of the spoken word. Brighter is better. Below each "
     "mean, its 95 % interval over words."
 )
 _LEXICONS = (
-    " Lexicons are discriminative lexicons that learnt the named condition alone; they give no probabilities, hence no "
-    "surprisal."
+    " A lexicon is a discriminative lexicon that learnt the named condition alone. It chooses among the words that it "
+    "knows, where Whisper writes freely, so the two do not compete; it gives no probabilities, hence no surprisal."
 )
 _AUDIOGRAMS = (
     "Audiograms of the conditions: hearing threshold by frequency, as in the clinic, worse hearing further down."
@@ -78,8 +78,9 @@ def captioned_figures(
 
     found = " ".join(summarise(comparison, order)[1:4])
     alt = f"Cross-condition matrix of word accuracy and surprisal. {found}"
-    others = _LEXICONS if any(lexicon_of(m, comparison.conditions) for m in comparison.models) else ""
-    add("matrix", draw.matrix_chart(comparison, order), _MATRIX + others, alt, 760)
+    lexicons = any(lexicon_of(m, comparison.conditions) for m in comparison.models)
+    caption = _MATRIX.format(", and the lexicons" if lexicons else "") + (_LEXICONS if lexicons else "")
+    add("matrix", draw.matrix_chart(comparison, order), caption, alt, 760)
     if conditions:
         alt = f"Audiograms: {'; '.join(map(_describe_ear, conditions))}."
         add("audiograms", draw.audiogram_chart(conditions, order), _AUDIOGRAMS, alt, 320)

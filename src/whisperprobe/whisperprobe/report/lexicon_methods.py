@@ -22,7 +22,11 @@ _RULES = {
     "nlms": "the normalised least-mean-squares rule, word by word",
     "lms": "the least-mean-squares (Widrow-Hoff) rule, word by word",
 }
-_OPTIONS = {"ridge": "ridge", "rate": "learning rate", "epochs": "passes"}
+_OPTIONS = {"ridge": "ridge, as a share of the summed squared cues,", "rate": "learning rate", "epochs": "passes"}
+_WHISPER = (
+    " The vectors are the mean output embeddings of each word's tokens in that Whisper model: they share its subwords, "
+    "are not independent of it, and tell words apart more than meanings."
+)
 
 
 def lexicon_methods(comparison: Comparison) -> list[str]:
@@ -56,5 +60,5 @@ def _paragraph(cues: str, options: Mapping[str, Any]) -> str:
         f"linear mapping from the sound of single words to semantic vectors{vectors}{source}, one lexicon per "
         f"condition, by {how}{with_options}. The answer is the word of the lexicon{known} whose vector correlates most "
         "with the predicted one; the correlation with the spoken word's own vector is its measure of how well the word "
-        "was heard."
+        f"was heard.{_WHISPER if space.get('kind') == 'whisper' else ''}"
     )

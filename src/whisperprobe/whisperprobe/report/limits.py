@@ -55,7 +55,8 @@ def limits(conditions: Sequence[Any]) -> list[str]:
             "what falls more than 80 dB below a recording's loudest spot is cut off by the log-mel spectrogram that "
             "Whisper hears. A real hearing loss also destroys information: sounds below threshold are gone, loudness "
             "grows too fast above it, and neighbouring frequencies blur. Recovery after fine-tuning here says that "
-            "the cues were still in the signal, not that a listener with such a loss would recover."
+            "enough was left in the signal to tell these words apart, not that a listener with such a loss would "
+            "recover."
         )
     for name, says in _FILTERS.items():
         used = [c.name for c in conditions if c.filter == name]

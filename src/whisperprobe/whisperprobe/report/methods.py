@@ -36,7 +36,8 @@ def conditions_table(conditions: Sequence[Condition]) -> SmallTable:
     return SmallTable(
         "conditions-table",
         "The conditions in full. PTA4: mean threshold over 500, 1000, 2000 and 4000\u00a0Hz, – where not all four are "
-        "given. SII: speech intelligibility index of the audiogram (ANSI S3.5), normal speech in quiet.",
+        "given. SII: speech intelligibility index of the audiogram (ANSI S3.5), speech of normal effort "
+        "(62.35\u00a0dB\u00a0SPL) in quiet.",
         (
             "Condition", "Thresholds (dB\u00a0HL)", "PTA4 (dB)", "SII", "WHO grade", "Filter and options", "Level",
             "Noise", "Normalisation",

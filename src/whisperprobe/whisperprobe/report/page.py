@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,6 +33,7 @@ def write_report(
     training: Mapping[str, str | Path] | None = None,
     provenance: Mapping[str, Any] | None = None,
     examples: int = 6,
+    description: str = "",
 ) -> Path:
     """Write the report of a comparison.
 
@@ -55,6 +57,9 @@ def write_report(
     examples : int, default 6
         How many telling recordings to show unasked, at least 0; fewer where the page would pass 15 MB. Others can be
         looked up, as many as fit.
+    description : str, optional
+        What the study is about, which the runs do not record: whose speech, how it was divided, what the model is.
+        Shown under the heading; an empty line begins a paragraph.
 
     Returns
     -------
@@ -105,7 +110,7 @@ def write_report(
         ("matrix-section", "Who understands what", True),
         ("conditions", "Conditions", bool(conditions)),
         ("listen", "Listen", bool(recordings["examples"])),
-        ("distributions", "Distributions", "distributions" in figures),
+        ("distributions", "How well heard", "distributions" in figures),
         ("words", "Words", True),
         ("clip", "One recording", True),
         ("listeners", "Listeners", listeners is not None),
@@ -117,6 +122,7 @@ def write_report(
     ]
     page = render(
         title=title,
+        description=[part for part in re.split(r"\n\s*\n", description.strip()) if part],
         version=versions["whisperprobe"],
         sections=[(anchor, name) for anchor, name, present in sections if present],
         summary=summarise(comparison, order),

@@ -85,8 +85,8 @@ def _agreement(comparison: Comparison, order: Sequence[str]) -> Iterator[_Drawn]
         caption = (
             f"What each condition took from two listeners, a point a word: the {model_name(pair.model, order)} Whisper "
             f"model and the {model_name(pair.other, order)}, both against {rows['reference'].iloc[0]}. Upper right: "
-            "words that both lost. ρ is Spearman's, with its 95 % interval; named are words that both lost most, and "
-            "those that only one did."
+            "words that suffered most for both. ρ is Spearman's rank correlation with its 95 % interval: 1 is the same "
+            "order, 0 no relation, −1 the opposite order. Named are some words at the edges."
         )
         alt = f"Losses of two listeners, word by word. {' '.join(agreement_sentences(comparison))}"
         yield f"listeners-{n}", draw_agreement(comparison, pair, rows, order), caption, alt, 680

@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-__all__ = ["emphasise", "render", "script_json"]
+__all__ = ["emphasise", "render", "script_json", "unbroken"]
 
 _STYLES = ("page.css", "tables.css", "recordings.css", "print.css")
 _SCRIPTS = ("data.js", "figures.js", "tables.js", "tokens.js", "recordings.js", "start.js")
@@ -31,6 +31,7 @@ def render(**context: Any) -> str:
         lstrip_blocks=True,
     )
     environment.filters["emphasise"] = emphasise
+    environment.filters["unbroken"] = unbroken
     environment.filters["script_json"] = script_json
     environment.filters["packed"] = _packed
     folder = Path(__file__).parent / "templates"
@@ -50,9 +51,22 @@ def emphasise(sentence: str) -> Any:
     """The sentence with its accuracies in bold, where the eye looks for them, and no line break within a number."""
     from markupsafe import Markup, escape
 
-    text = re.sub(r"(?<=\d) (?=%|bits\b)", "\u00a0", str(escape(sentence)))
+    text = unbroken(str(escape(sentence)))
     share = r"\d+(?:\.\d+)?\u00a0%"
     return Markup(re.sub(rf"(?<=understood ){share}|{share}(?= under )", r"<strong>\g<0></strong>", text))
+
+
+def unbroken(text: str) -> str:
+    """The text with no line break between a number and its unit, and within "p < 0.001"; it may be escaped already.
+
+    Examples
+    --------
+    >>> unbroken("0.7 % of 62 dB HL, p < 0.001").replace("\u00a0", "~")
+    '0.7~% of 62~dB~HL, p~<~0.001'
+    """
+    text = re.sub(r"(?<=\d) (?=(?:%|bits|nats|dB|k?Hz|m?s)(?!\w))", "\u00a0", text)
+    text = re.sub(r"(?<=dB) (?=HL|SPL)", "\u00a0", text)
+    return re.sub(r"\bp (<|&lt;|=) (?=\d)", "p\u00a0\\1\u00a0", text)
 
 
 def script_json(value: Any) -> Any:
