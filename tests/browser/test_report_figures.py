@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import xml.etree.ElementTree as ET
 
+import pandas as pd
 import pytest
+
+import whisperprobe
 
 SVG = "{http://www.w3.org/2000/svg}"
 # Of every title below an x axis, in px: how far it is from the labels above it, and from the caption below it.
@@ -66,6 +69,20 @@ def test_titles_of_axes_stand_evenly_between_labels_and_caption(width, scheme, d
     for title, above, below in found:
         assert 3 <= above <= 12, title
         assert below >= 12, title
+
+
+def test_two_listeners_have_a_point_for_every_word(demo, read):
+    plot = read(demo).locator("#fig-listeners-0")
+    points = plot.evaluate(
+        "(plot) => plot.data.map((trace, i) => [plot.calcdata[i].length, trace.text.filter(Boolean).length])"
+    )
+    words = whisperprobe.load_comparison(demo.comparison).clips["word"].nunique()
+    assert [n for n, _ in points] == [words, words]
+    assert all(3 <= named <= 10 for _, named in points)
+    agreement = pd.read_csv(demo.comparison / "agreement.csv")
+    titles = " ".join(plot.locator(".annotation").all_inner_texts())
+    for condition, rho in zip(agreement["condition"], agreement["spearman"], strict=True):
+        assert f"{condition}: ρ = {rho:.2f}".replace("-", "−") in titles
 
 
 def test_no_text_is_cut_on_paper(study, read):
