@@ -80,7 +80,7 @@ def test_two_listeners_have_a_point_for_every_word(demo, read):
     assert [n for n, _ in points] == [words, words]
     assert all(3 <= named <= 10 for _, named in points)
     agreement = pd.read_csv(demo.comparison / "agreement.csv")
-    titles = " ".join(plot.locator(".annotation").all_inner_texts())
+    titles = plot.evaluate("(plot) => plot.layout.annotations.map(({ text }) => text).join(' ')")
     for condition, rho in zip(agreement["condition"], agreement["spearman"], strict=True):
         assert f"{condition}: ρ = {rho:.2f}".replace("-", "−") in titles
 
