@@ -72,13 +72,14 @@ xref.DEFAULT_LINKS.clear()  # those of Python and NumPy would need their invento
 html_math_renderer = "mathml"
 
 WITH_PICTURES = ["gallery", *(f"generated/notebooks/{one.stem}" for one in (DOCS.parent / "notebooks").glob("*.ipynb"))]
+WITH_WIDE_TABLES = ["comparison", "comparison-listeners"]
 html_theme = "pydata_sphinx_theme"
 html_title = "audiogram · whisperprobe"
 html_theme_options = {
     "navigation_with_keys": False,
     "show_toc_level": 2,
     "header_links_before_dropdown": 6,
-    "secondary_sidebar_items": {"**": ["page-toc"], **{page: [] for page in WITH_PICTURES}},
+    "secondary_sidebar_items": {"**": ["page-toc"], **{page: [] for page in [*WITH_PICTURES, *WITH_WIDE_TABLES]}},
 }
 html_context = {"default_mode": "auto"}
 html_show_sourcelink = False

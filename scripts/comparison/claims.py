@@ -14,6 +14,7 @@ import importlib.metadata
 import inspect
 import io
 import json
+import pkgutil
 import re
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -50,13 +51,23 @@ class Claims:
     distribution : str
         Its name.
     packages : sequence of str
-        Its import packages, whose source is read for names.
+        Its import packages or single modules, whose source is read for names.
     search : sequence of str
-        Modules in which the first part of a name is looked for.
+        Modules, or classes as `module:Class`, in which the first part of a name is looked for.
+    listed : sequence of str, optional
+        Modules whose names are listed where no answer has them; default, those of `search`.
     """
 
-    def __init__(self, distribution: str, packages: Sequence[str], search: Sequence[str]) -> None:
+    def __init__(
+        self,
+        distribution: str,
+        packages: Sequence[str],
+        search: Sequence[str],
+        listed: Sequence[str] | None = None,
+    ) -> None:
         self.distribution, self.packages, self.search = distribution, packages, search
+        self.listed = search if listed is None else listed
+        self.top = packages[0].partition(".")[0]
         self.probes: dict[str, tuple[Verdict, tuple[str, ...], Probe]] = {}
 
     def __call__(self, row: str, verdict: Verdict, *names: str) -> Callable[[Probe], Probe]:
@@ -70,6 +81,11 @@ class Claims:
 
         return keep
 
+    def idle(self, *rows: str) -> None:
+        """Say of questions that they do not arise, since another's answer is "no"."""
+        for row in rows:
+            self(row, "none")(lambda: None)
+
     def find(self, row: str, pattern: str) -> Finding:
         """Run the claim on a question; without one, look for the pattern in all names."""
         if row not in self.probes:
@@ -78,7 +94,8 @@ class Claims:
         verdict, names, probe = self.probes[row]
         for name in names:
             self.look_up(name)
-        with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
+        quiet = contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO())
+        with warnings.catch_warnings(), quiet[0], quiet[1]:
             warnings.simplefilter("ignore")  # a probe that is about warnings records them itself
             says = probe()
         if verdict == "no" and not says and not names:
@@ -97,7 +114,7 @@ class Claims:
         first, *rest = path.split(".")
         value: Any = next((getattr(m, first) for m in self.modules() if hasattr(m, first)), None)
         if value is None:
-            value = importlib.import_module(f"{self.packages[0]}.{first}")
+            value = importlib.import_module(f"{self.top}.{first}")
         for part in rest:
             if isinstance(value, ModuleType) and not hasattr(value, part):
                 value = importlib.import_module(f"{value.__name__}.{part}")
@@ -106,24 +123,25 @@ class Claims:
             else:
                 value = getattr(value, part)
         for parameter in filter(None, inside.removesuffix(")").split(", ")):
-            assert parameter in inspect.signature(value).parameters, f"{path} has no parameter {parameter}"
+            assert _takes(value, parameter), f"{path} has no parameter {parameter}"
         return value
 
-    def modules(self) -> list[ModuleType]:
-        """The modules of `search`."""
-        return [importlib.import_module(name) for name in self.search]
+    def modules(self) -> list[Any]:
+        """The modules and classes of `search`."""
+        return [pkgutil.resolve_name(name) for name in self.search]
 
     def vocabulary(self) -> frozenset[str]:
         """Every name in the distribution's source; see `names_in`."""
         if not hasattr(self, "_vocabulary"):
-            roots = [Path(importlib.import_module(one).__path__[0]) for one in self.packages]
+            roots = [_source(importlib.import_module(one)) for one in self.packages]
             self._vocabulary = frozenset(name for root in roots for name in names_in(root))
         return self._vocabulary
 
     def unmentioned(self, findings: Iterable[Finding]) -> list[str]:
-        """Public names in the modules of `search` that no finding mentions."""
+        """Public names in the modules of `listed` that no finding mentions."""
         said = {re.split(r"[(]", name)[0] for one in findings for name in one.names}
-        known = [name for module in self.modules() for name in _operations(module, self.packages[0])]
+        modules = [importlib.import_module(name) for name in self.listed]
+        known = [name for module in modules for name in _operations(module, self.top)]
         return sorted(name for name in set(known) if name not in said and name.rpartition(".")[-1] not in said)
 
     def report(self, rows: Iterable[tuple[str, str]]) -> str:
@@ -137,13 +155,20 @@ class Claims:
         )
 
 
+def _takes(value: Any, parameter: str) -> bool:
+    """Whether something has a parameter; a class that takes any keyword has those that it keeps."""
+    known = inspect.signature(value).parameters
+    keeps = inspect.isclass(value) and any(one.kind is one.VAR_KEYWORD for one in known.values())
+    return parameter in known or (keeps and parameter in vars(value()))
+
+
 def names_in(root: Path) -> Iterator[str]:
-    """Every name that the source below a folder gives something.
+    """Every name that a source file, or the source below a folder, gives something.
 
     Modules, classes, functions, their parameters and annotated fields, what is assigned to a name or an attribute, and
     texts of one word, which are keys, columns and values of options; nothing is imported for it.
     """
-    for path in sorted(root.rglob("*.py")):
+    for path in [root] if root.is_file() else sorted(root.rglob("*.py")):
         yield path.stem
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
@@ -156,6 +181,11 @@ def names_in(root: Path) -> Iterator[str]:
                 yield node.attr
             elif isinstance(node, ast.Constant) and re.fullmatch(r"'[\w-]{2,40}'", repr(node.value)):
                 yield str(node.value)
+
+
+def _source(module: ModuleType) -> Path:
+    """Folder of a package, or file of a module."""
+    return Path(module.__path__[0] if hasattr(module, "__path__") else module.__file__ or "")
 
 
 def _operations(module: ModuleType, package: str) -> Iterator[str]:
