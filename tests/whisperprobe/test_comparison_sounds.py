@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +15,12 @@ from hypothesis import strategies as st
 
 from audiogram.errors import InputError
 from whisperprobe.comparison import Comparison, ProbeRun, compare, load_comparison, summarise
+from whisperprobe.comparison.chance import right_by_chance
 from whisperprobe.comparison.confusions import GAP, align_phonemes, confusion_classes, count_confusions
 from whisperprobe.comparison.people_summary import effect_sentences, sound_sentences
 from whisperprobe.comparison.phonemes import ARPABET, MAKE_UP, distance, make_up
 from whisperprobe.comparison.pronunciations import Pronunciations, _cmudict, open_pronunciations, parse_arpabet
-from whisperprobe.comparison.sounds import make_up_effects
+from whisperprobe.comparison.sounds import Sounds, make_up_effects, turn_worse
 
 Write = Callable[..., Path]
 
@@ -30,6 +32,7 @@ SAID = {
     "zip": "Z IH1 P",
     "eye": "AY1",
 }
+SAID_PLAIN = {word: [symbol.rstrip("012") for symbol in said.split()] for word, said in SAID.items()}
 sounds = st.lists(st.sampled_from(sorted(ARPABET)), max_size=6)
 
 
@@ -195,6 +198,53 @@ def test_substitutions_are_classed_by_what_is_wrong() -> None:
     assert row[["voicing", "place", "manner_wrong"]].tolist() == pytest.approx([0.25, 0.35, 0.3])
 
 
+# Chance
+
+
+def answers(words: list[str], given: list[str], seed: int = 1, model: str = "base") -> pd.DataFrame:
+    frame = clips(*((a, b, a == b) for a, b in zip(words, given, strict=True)))
+    return frame.assign(seed=pd.array([seed] * len(frame), dtype="Int64"), model=model)
+
+
+def chance_of(frame: pd.DataFrame, model: str = "base", seed: int = 0) -> pd.Series:
+    found = right_by_chance(frame, open_pronunciations(SAID), seed)
+    return found[found["model"] == model].set_index("manner")["right_by_chance"]
+
+
+def test_one_answer_to_everything_is_right_by_chance_alone() -> None:
+    frame = answers(list(SAID) * 5, ["sink"] * 30)
+    table, _ = count_confusions(frame, open_pronunciations(SAID))
+    right = confusion_classes(table).set_index("manner")["right"]
+    pd.testing.assert_series_equal(chance_of(frame)[right.index], right, check_names=False)
+    assert 0 < right["all"] < 1
+
+
+def test_chance_is_near_the_mean_of_every_answer_to_every_word() -> None:
+    words = ["sick", "thick", "fish", "zip"]
+    cells = [
+        (a, b) for w in words for v in words
+        for a, b in align_phonemes(SAID_PLAIN[w], SAID_PLAIN[v]) if a != GAP and not ARPABET[a].vowel
+    ]  # fmt: skip
+    every = np.mean([a == b for a, b in cells])
+    found = chance_of(answers(words * 500, words * 500))["all"]  # all of 2,000 were right
+    assert found == pytest.approx(every, abs=4 * np.sqrt(0.25 / 5000))
+
+
+def test_answers_are_shuffled_within_a_seed_and_each_model_for_itself() -> None:
+    first, second = answers(["sick"] * 8, ["sick"] * 8), answers(["fish"] * 8, ["fish"] * 8, seed=2)
+    both = pd.concat([first, second], ignore_index=True)
+    assert chance_of(both)["all"] == 1
+    assert chance_of(both.assign(seed=1))["all"] < 1
+    other = answers(["sick", "eye"] * 9, ["fish"] * 18, model="other")
+    assert chance_of(pd.concat([other, both.assign(seed=1)])).equals(chance_of(both.assign(seed=1)))
+
+
+def test_chance_leaves_out_what_cannot_be_aligned() -> None:
+    frame = answers(["sick", "sick", "nix", "fish"], ["sick", "nix", "fish", ""])
+    assert chance_of(frame).to_dict() == {"all": 1, "fricative": 1, "stop": 1}
+    assert right_by_chance(frame[:0], open_pronunciations(SAID), 0).empty
+
+
 # Effects
 
 
@@ -246,6 +296,65 @@ def test_features_that_do_not_vary_and_few_words_have_no_row() -> None:
     assert "share_nasals" not in set(make_up_effects(comparison, one)["feature"])
 
 
+def with_effects(rows: list[tuple[str, str, float, float]]) -> Comparison:
+    """A comparison whose effects are given: measure, feature, slope and p; intervals are as wide as the slopes."""
+    comparison, table = planted(1.0)
+    effects = pd.DataFrame(rows, columns=["measure", "feature", "slope", "p"]).assign(
+        listener="whisper", model="base", condition="hfloss", reference="normal", n=120
+    )
+    effects = effects.assign(low=effects["slope"] - 1, high=effects["slope"] + 3, p_holm=effects["p"])
+    none = pd.DataFrame(columns=["model", "condition", "manner", "right"])
+    return replace(comparison, sounds=Sounds(table, effects, none, none, none, "test"))
+
+
+def test_effects_are_turned_so_that_more_is_worse() -> None:
+    rows = [(m, "share_stops", 2.0, 0.01) for m in ("word_surprisal", "target_correlation", "correct", "loudness")]
+    effects = with_effects(rows).sounds.effects  # type: ignore[union-attr]
+    turned = turn_worse(effects)
+    assert turned["slope"].tolist() == [2, -2, -2, 2]
+    assert turned["low"].tolist() == [1, -5, -5, 1]
+    assert turned["high"].tolist() == [5, -1, -1, 5]
+    assert turned["known"].tolist() == [True, True, True, False]
+    assert effects["slope"].tolist() == [2] * 4  # as they were
+
+
+def test_the_clearest_effect_of_each_direction_is_told() -> None:
+    features = [("share_stops", 3.0, 0.01), ("share_nasals", -20.0, 0.002), ("n_phonemes", 2.0, 0.001),
+                ("share_vowels", -40.0, 0.2)]  # fmt: skip
+    told = effect_sentences(with_effects([("word_surprisal", *row) for row in features]), ["base"])
+    assert told == [
+        "Longer words lost more under hfloss (unadapted): +2.00 bits of surprisal for every further sound (+1.00 to "
+        "+5.00; p = 0.001); words with more nasals lost less: −2.00 bits of surprisal for every 10 % (−2.10 to −1.70; "
+        "p = 0.002). The clearest of 4 features each way, p after Holm's correction; section Sounds has all."
+    ]
+    told = effect_sentences(with_effects([("target_correlation", *features[1])]), ["base"])
+    assert told[0].startswith(
+        "Words with more nasals lost more under hfloss (unadapted): +2.00 of correlation lost for every 10 % of such "
+        "sounds in a word (+1.70 to +2.10; p = 0.002). The only feature, p after"
+    )
+    told = effect_sentences(with_effects([("loudness", *row) for row in features]), ["base"])
+    assert told[0].startswith("Longer words had a higher change of the loudness under hfloss (unadapted): +2.00 for")
+    assert "; words with more nasals had a lower one: −2.00 for every 10 % (" in told[0]
+    assert effect_sentences(with_effects([("word_surprisal", *features[3])]), ["base"]) == []
+
+
+def test_what_was_not_heard_stands_beside_chance() -> None:
+    kinds = {"left_out": 0.1, "place": 0.6, "manner_wrong": 0.3, "voicing": 0.2}
+    rows = [
+        {"model": "base", "condition": c, "manner": "all", "right": right, "right_by_chance": chance, **kinds}
+        for c, right, chance in (("normal", 0.99, 0.12), ("hfloss", 0.25, 0.085))
+    ]
+    comparison, table = planted(1.0)
+    none = pd.DataFrame(columns=["model", "condition", "measure"])
+    comparison = replace(comparison, sounds=Sounds(table, none, none, pd.DataFrame(rows), none, "test"))
+    assert sound_sentences(comparison) == [
+        "Consonants not heard as spoken, unadapted: 1.0 % under normal and 75.0 % under hfloss (with answers shuffled "
+        "among the recordings: 88.0 % and 91.5 %).",
+        "What was wrong, unadapted, in per cent of all consonants (one can be wrong in several): under hfloss left out "
+        "10.0 %, place 60.0 %, manner 30.0 %, voicing 20.0 %.",
+    ]
+
+
 def test_comparisons_keep_their_sounds(
     tmp_path: Path, write_probe_run: Write, synthetic_clips: Callable[..., pd.DataFrame]
 ) -> None:
@@ -261,7 +370,12 @@ def test_comparisons_keep_their_sounds(
     for name in ("make_up", "effects", "confusions", "classes", "coverage"):
         pd.testing.assert_frame_equal(getattr(again.sounds, name), getattr(result.sounds, name), check_dtype=False)
     assert any(s.startswith("Consonants not heard as spoken, unadapted") for s in sound_sentences(again))
-    assert [s for s in summarise(again) if s.startswith("Sounds, ")] == effect_sentences(again, ["base"])
+    assert set(effect_sentences(again, ["base"])) <= set(summarise(again))
+    assert result.sounds.classes["right_by_chance"].between(0, 1).all()
+    file = tmp_path / "out" / "sounds" / "classes.csv"
+    pd.read_csv(file).drop(columns="right_by_chance").to_csv(file, index=False)  # as an earlier version wrote it
+    old = load_comparison(tmp_path / "out")
+    assert not any("shuffled" in s for s in sound_sentences(old))
     assert compare(runs, resamples=100).sounds is None
     with pytest.raises(InputError, match=r"none of the 12 words has a pronunciation in a column .*--pronunciations"):
         compare(runs, pronunciations={"mip": "M IH P"})

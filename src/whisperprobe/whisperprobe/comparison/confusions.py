@@ -10,9 +10,12 @@ from whisperprobe.comparison.phonemes import ARPABET, distance
 from whisperprobe.comparison.pronunciations import Pronunciations
 from whisperprobe.comparison.words import as_numbers
 
-__all__ = ["GAP", "align_phonemes", "confusion_classes", "count_confusions"]
+__all__ = ["FEW_WRONG", "GAP", "align_nearest", "align_phonemes", "confusion_classes", "count_confusions"]
 
 GAP = "-"  # nothing: the other side of a sound left out or put in
+FEW_WRONG = 0.02
+"""Share of consonants: where fewer were wrong, which ones is a matter of single answers and is not shown."""
+
 _KEYS = ["model", "condition"]
 
 
@@ -36,6 +39,29 @@ def align_phonemes(spoken: Sequence[str], heard: Sequence[str]) -> list[tuple[st
     [('S', 'TH'), ('IH', 'IH'), ('-', 'NG'), ('K', 'K')]
     """
     return _align(tuple(spoken), tuple(heard))[1]
+
+
+def align_nearest(spoken: Sequence[str], options: Sequence[Sequence[str]]) -> list[tuple[str, str]]:
+    """Align a pronunciation with that of several which is the cheapest to align with.
+
+    Parameters
+    ----------
+    spoken : sequence of str
+        ARPABET symbols without stress.
+    options : sequence of sequence of str
+        Pronunciations of what was heard, at least one; of equally cheap ones the first is taken.
+
+    Returns
+    -------
+    list of (str, str)
+        As `align_phonemes` gives them.
+
+    Examples
+    --------
+    >>> align_nearest(["AY", "D", "ER"], [["IY", "DH", "ER"], ["AY", "DH", "ER"]])
+    [('AY', 'AY'), ('D', 'DH'), ('ER', 'ER')]
+    """
+    return min((_align(tuple(spoken), tuple(each)) for each in options), key=lambda one: one[0])[1]
 
 
 def _align(spoken: tuple[str, ...], heard: tuple[str, ...]) -> tuple[float, list[tuple[str, str]]]:
@@ -114,8 +140,7 @@ def count_confusions(clips: pd.DataFrame, pronunciations: Pronunciations) -> tup
             continue
         found["n_used"] += n
         if (word, answer) not in aligned:  # a right answer is "" here, and nothing else is
-            each = [_align(spoken, option) for option in heard if option]
-            aligned[word, answer] = min(each, key=lambda one: one[0])[1]
+            aligned[word, answer] = align_nearest(spoken, [option for option in heard if option])
         for a, b in aligned[word, answer]:
             pairs[model, condition, a, b] = pairs.get((model, condition, a, b), 0) + n
     table = pd.DataFrame(
@@ -155,14 +180,15 @@ def confusion_classes(confusions: pd.DataFrame) -> pd.DataFrame:
         for manner in ("all", *sorted(set(manners))):
             part = group if manner == "all" else group[manners == manner]
             rows.append({"model": model, "condition": condition, "manner": manner, **_shares(part)})
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=[*_KEYS, "manner", "n", *_SHARES])
+
+
+_SHARES = ("right", "left_out", "voicing", "place", "manner_wrong", "only_voicing", "only_place", "only_manner")
 
 
 def _shares(part: pd.DataFrame) -> dict[str, float]:
     total = int(part["n"].sum())
-    counts = dict.fromkeys(
-        ("right", "left_out", "voicing", "place", "manner_wrong", "only_voicing", "only_place", "only_manner"), 0
-    )
+    counts = dict.fromkeys(_SHARES, 0)
     for spoken, heard, n in zip(part["spoken"], part["heard"], part["n"], strict=True):
         if spoken == heard:
             counts["right"] += n

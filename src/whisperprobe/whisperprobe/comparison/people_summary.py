@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Hashable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from whisperprobe.comparison.agreement import first_models
+from whisperprobe.comparison.confusions import FEW_WRONG
 from whisperprobe.comparison.listeners import describe_measure
 from whisperprobe.comparison.naming import model_name
 from whisperprobe.comparison.phonemes import MAKE_UP
 from whisperprobe.comparison.severity import conditions_heard, severity_note
+from whisperprobe.comparison.sounds import turn_worse
 from whisperprobe.comparison.words import and_between
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from whisperprobe.comparison.people import PeopleComparison
     from whisperprobe.comparison.result import Comparison
 
@@ -87,7 +91,7 @@ def sound_sentences(comparison: Comparison) -> list[str]:
 
 
 def effect_sentences(comparison: Comparison, models: Sequence[str]) -> list[str]:
-    """Which kind of sound made words suffer most under each condition, for each of some models."""
+    """Which kinds of sounds made words suffer more, and which less, under each condition, for each of some models."""
     found = comparison.sounds
     if found is None:
         return []
@@ -96,37 +100,62 @@ def effect_sentences(comparison: Comparison, models: Sequence[str]) -> list[str]
         who = model_name(model, comparison.conditions)
         effects = found.effects[(found.effects["model"] == model) & (found.effects["measure"] != "correct")]
         for condition, rows in effects.groupby("condition", sort=False):
-            row = rows.sort_values("p", kind="stable").to_dict("records")[0]
-            if not row["p_holm"] < 0.05:
-                continue
-            counted = row["feature"] == "n_phonemes"
-            per = "phoneme" if counted else f"tenth of a word's sounds that are {MAKE_UP[row['feature']]}"
-            slope, low, high = ((1.0 if counted else 0.1) * row[name] for name in ("slope", "low", "high"))
-            sentences.append(
-                f"Sounds, {row['reference']} to {condition} ({who}): for every {per}, the "
-                f"{describe_measure(row['measure'])} changed by a further {_signed(slope)} ({_signed(low)} to "
-                f"{_signed(high)}; p {_p(row['p_holm'])} after correction)."
-            )
+            sentences += _effects(turn_worse(rows), f" under {condition} ({who})")
     return sentences
+
+
+def _effects(rows: pd.DataFrame, where: str) -> list[str]:
+    """The clearest effect in each direction, in one sentence, and how it was chosen in another; nothing if none is."""
+    clear = rows[rows["p_holm"] < 0.05].sort_values("p", kind="stable")
+    ways = [clear[clear["slope"] * sign > 0].head(1).to_dict("records") for sign in (1, -1)]
+    chosen = [row for way in ways for row in way]
+    if not chosen:
+        return []
+    first, *second = (_effect(row, where if i == 0 else "") for i, row in enumerate(chosen))
+    text = "; ".join([f"{first[0].upper()}{first[1:]}", *second])
+    each = " each way" if second else ""
+    chosen_of = f"clearest of {len(rows)} features{each}" if len(rows) > 1 else "only feature"
+    return [f"{text}. The {chosen_of}, p after Holm's correction; section Sounds has all."]
+
+
+def _effect(row: Mapping[Hashable, Any], where: str) -> str:
+    """One effect, in full with `where`, else as the second half of a sentence."""
+    counted = row["feature"] == "n_phonemes"
+    kind = MAKE_UP[str(row["feature"])]
+    words = "longer words" if counted else f"words with more {kind}"
+    slope, low, high = (_signed((1.0 if counted else 0.1) * row[name]) for name in ("slope", "low", "high"))
+    per = "further sound" if counted else "10 % of such sounds in a word" if where else "10 %"
+    sized = f"{slope}{_UNITS.get(row['measure'], '')} for every {per} ({low} to {high}; p {_p(row['p_holm'])})"
+    if row["known"]:
+        return f"{words} lost {'more' if row['slope'] > 0 else 'less'}{where}: {sized}"
+    change = f"change of the {describe_measure(row['measure'])}" if where else "one"
+    return f"{words} had a {'higher' if row['slope'] > 0 else 'lower'} {change}{where}: {sized}"
+
+
+_UNITS = {"word_surprisal": " bits of surprisal", "target_correlation": " of correlation lost"}
 
 
 def _confusions(comparison: Comparison, model: str) -> list[str]:
     assert comparison.sounds is not None
     who = model_name(model, comparison.conditions)
     classes = comparison.sounds.classes
-    if classes.empty:
-        return []
     rows = classes[(classes["model"] == model) & (classes["manner"] == "all")].to_dict("records")
     by_condition = {row["condition"]: row for row in rows}
-    parts = []
-    for condition in (c for c in comparison.conditions if c in by_condition):
-        row = by_condition[condition]
-        if row["right"] < 1:
-            parts.append(
-                f"{_percent(1 - row['right'])} under {condition} (left out {_percent(row['left_out'])}, place wrong "
-                f"{_percent(row['place'])}, manner {_percent(row['manner_wrong'])}, voicing {_percent(row['voicing'])})"
-            )
-    return [f"Consonants not heard as spoken, {who}: {and_between(parts)}."] if parts else []
+    heard = [by_condition[c] for c in comparison.conditions if c in by_condition]
+    if all(row["right"] == 1 for row in heard):
+        return []
+    shares = [f"{_percent(1 - row['right'])} under {row['condition']}" for row in heard]
+    chance = [_percent(1 - row["right_by_chance"]) for row in heard if math.isfinite(row["right_by_chance"])]
+    shuffled = f" (with answers shuffled among the recordings: {and_between(chance)})" if chance else ""
+    kinds = "; ".join(_kinds(row) for row in heard if 1 - row["right"] >= FEW_WRONG)
+    first = f"Consonants not heard as spoken, {who}: {and_between(shares)}{shuffled}."
+    second = f"What was wrong, {who}, in per cent of all consonants (one can be wrong in several): {kinds}."
+    return [first, second] if kinds else [first]
+
+
+def _kinds(row: Mapping[Hashable, Any]) -> str:
+    shares = {"left out": "left_out", "place": "place", "manner": "manner_wrong", "voicing": "voicing"}
+    return f"under {row['condition']} " + ", ".join(f"{name} {_percent(row[key])}" for name, key in shares.items())
 
 
 def _percent(share: float) -> str:

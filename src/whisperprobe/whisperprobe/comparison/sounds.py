@@ -11,6 +11,8 @@ import numpy as np
 import pandas as pd
 
 from audiogram.errors import InputError
+from whisperprobe.comparison.agreement import WORSE
+from whisperprobe.comparison.chance import right_by_chance
 from whisperprobe.comparison.confusions import confusion_classes, count_confusions
 from whisperprobe.comparison.effects import reference_condition
 from whisperprobe.comparison.phonemes import MAKE_UP, make_up
@@ -21,7 +23,7 @@ from whisperprobe.comparison.words import as_numbers
 if TYPE_CHECKING:
     from whisperprobe.comparison.result import Comparison
 
-__all__ = ["Sounds", "compare_sounds", "make_up_effects", "read_sounds"]
+__all__ = ["Sounds", "compare_sounds", "make_up_effects", "read_sounds", "turn_worse"]
 
 _TABLES = ("make_up", "effects", "confusions", "classes", "coverage")
 _EFFECT = ["listener", "model", "condition", "reference", "measure"]
@@ -40,7 +42,7 @@ class Sounds:
     confusions, coverage : DataFrame
         What `count_confusions` gives.
     classes : DataFrame
-        What `confusion_classes` gives.
+        What `confusion_classes` gives, and right_by_chance (share, see `right_by_chance`; NaN where it was not found).
     source : str
         Where the pronunciations come from.
     unknown : tuple of str
@@ -73,6 +75,8 @@ def read_sounds(folder: Path) -> Sounds:
     tables = {
         name: pd.read_csv(folder / f"{name}.csv", dtype=text, keep_default_na=False, na_values=[""]) for name in _TABLES
     }
+    if "right_by_chance" not in tables["classes"]:  # a comparison of an earlier version
+        tables["classes"]["right_by_chance"] = np.nan
     about = json.loads((folder / "sounds.json").read_text(encoding="utf-8"))
     return Sounds(**tables, source=about["source"], unknown=tuple(about["unknown"]))
 
@@ -110,7 +114,31 @@ def compare_sounds(comparison: Comparison, pronunciations: Pronunciations) -> So
     confusions, coverage = count_confusions(comparison.clips, pronunciations)
     unknown = tuple(word for word in words if word not in known)
     effects = make_up_effects(comparison, table)
-    return Sounds(table, effects, confusions, confusion_classes(confusions), coverage, pronunciations.source, unknown)
+    chance = right_by_chance(comparison.clips, pronunciations, comparison.seed)
+    classes = confusion_classes(confusions).merge(chance, on=["model", "condition", "manner"], how="left")
+    return Sounds(table, effects, confusions, classes, coverage, pronunciations.source, unknown)
+
+
+def turn_worse(effects: pd.DataFrame) -> pd.DataFrame:
+    """Turn the slopes of effects so that above 0 is worse: a word with more of the feature suffered more.
+
+    Parameters
+    ----------
+    effects : DataFrame
+        As `make_up_effects` gives them.
+
+    Returns
+    -------
+    DataFrame
+        The same with slope, low and high turned, and known: whether it is known of the measure which way is worse.
+        Where it is not, the row is left as it is.
+    """
+    worse = effects["measure"].map(WORSE | {"correct": -1})
+    sign = worse.fillna(1).astype(np.float64)
+    turned = effects.assign(slope=effects["slope"] * sign, known=worse.notna())
+    turned["low"] = (effects["low"] * sign).where(sign > 0, effects["high"] * sign)
+    turned["high"] = (effects["high"] * sign).where(sign > 0, effects["low"] * sign)
+    return turned
 
 
 def make_up_effects(comparison: Comparison, words: pd.DataFrame) -> pd.DataFrame:
