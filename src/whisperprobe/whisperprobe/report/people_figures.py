@@ -14,6 +14,7 @@ from whisperprobe.comparison.confusions import GAP
 from whisperprobe.comparison.listeners import describe_measure
 from whisperprobe.comparison.naming import model_name
 from whisperprobe.comparison.phonemes import ARPABET, MAKE_UP
+from whisperprobe.comparison.sounds import turn_worse
 from whisperprobe.report.figures import plain
 from whisperprobe.report.palette import SYMBOLS, condition_colours
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from whisperprobe.comparison.people import PeopleComparison
     from whisperprobe.comparison.sounds import Sounds
 
-__all__ = ["best_rows", "confusion_chart", "gain_chart", "make_up_chart", "response_chart"]
+__all__ = ["best_rows", "confusion_chart", "gain_chart", "make_up_chart", "response_chart", "shown_effects"]
 
 _MOST_POINTS = 2000  # drawn as SVG, which needs no WebGL
 _MOST_ROWS = 24
@@ -29,7 +30,10 @@ _MANNERS = ("stop", "affricate", "fricative", "nasal", "approximant")
 _PLACES = ("bilabial", "labiodental", "dental", "alveolar", "postalveolar", "palatal", "velar", "glottal")
 _GREY = "#8a95a3"
 _DARK = "#6b7684"  # stands out on bars, on white and on dark paper
-_FAINT_TO_FULL = [[0, "rgba(47,127,193,0.06)"], [1, "rgba(47,127,193,1)"]]  # rare confusions stay in the background
+# rare confusions stay in the background; on the strongest, either theme's ink has a contrast of 4.5:1
+_FAINT_TO_FULL = [[0, "rgba(47,127,193,0.06)"], [1, "rgba(47,127,193,0.8)"]]
+_TOLD = 20  # per cent, from which a confusion has its number beside its colour
+_MIDDLE = "#727d89"  # as far from white as from dark paper, 4:1
 _LEGEND_ABOVE = {"orientation": "h", "y": 1.02, "yanchor": "bottom"}
 
 
@@ -125,10 +129,8 @@ def gain_chart(people: PeopleComparison, order: Sequence[str]) -> go.Figure:
 
 
 def make_up_chart(sounds: Sounds, model: str, order: Sequence[str]) -> go.Figure:
-    """Change of a condition's effect with each feature of a word's make-up, with intervals, for one model."""
-    effects = sounds.effects[(sounds.effects["model"] == model) & (sounds.effects["measure"] != "correct")]
-    if effects.empty:
-        effects = sounds.effects[sounds.effects["model"] == model]
+    """Which features of a word's make-up go with suffering more (right of 0) or less, with intervals, for one model."""
+    effects = shown_effects(sounds, model)
     features = [name for name in MAKE_UP if name in set(effects["feature"]) and name != "n_phonemes"][::-1]
     figure = go.Figure()
     colours = condition_colours(order)
@@ -139,14 +141,13 @@ def make_up_chart(sounds: Sounds, model: str, order: Sequence[str]) -> go.Figure
         place = np.arange(len(features)) + 0.26 * ((len(shown) - 1) / 2 - i)
         figure.add_scatter(
             x=tenth["slope"], y=place, mode="markers", name=plain(condition),
-            marker={"color": colours[condition], "size": 10, "symbol": SYMBOLS[i % len(SYMBOLS)]},
+            marker={"color": colours[condition], "size": 10, "symbol": SYMBOLS[order.index(condition) % len(SYMBOLS)]},
             error_x=_errors(tenth, "slope", "low", "high", colours[condition]),
             customdata=[plain(MAKE_UP[f]) for f in features],
             hovertemplate="%{customdata}: %{x:+.3g}<extra>" + plain(condition) + "</extra>",
         )  # fmt: skip
     figure.add_vline(x=0, line={"color": _GREY, "width": 1})
-    measure = describe_measure(str(effects["measure"].iloc[0])) if len(effects) else ""
-    figure.update_xaxes(title=f"Change of the effect on the<br>{plain(measure)}<br>per tenth of the word's sounds")
+    figure.update_xaxes(title=_effect_title(effects))
     figure.update_yaxes(
         tickvals=list(range(len(features))), ticktext=[plain(MAKE_UP[f]) for f in features], automargin=True,
         showline=False, ticks="", ticklabelstandoff=8, zeroline=False,
@@ -158,37 +159,51 @@ def make_up_chart(sounds: Sounds, model: str, order: Sequence[str]) -> go.Figure
     return figure
 
 
+def shown_effects(sounds: Sounds, model: str) -> pd.DataFrame:
+    """What `make_up_chart` draws: a model's effects on its first measure, else on accuracy, turned by `turn_worse`."""
+    effects = turn_worse(sounds.effects[sounds.effects["model"] == model])
+    first = effects[effects["measure"] != "correct"]
+    return effects if first.empty else first
+
+
+def _effect_title(effects: pd.DataFrame) -> str:
+    measure = str(effects["measure"].iloc[0])
+    lost = {"word_surprisal": "Further bits of surprisal", "correct": "Further share of answers no longer right"}
+    known = lost.get(measure, f"Further loss of the<br>{plain(describe_measure(measure))}")
+    if not effects["known"].all():
+        return f"Further change of the<br>{plain(describe_measure(measure))}<br>for every 10 % of the word's sounds"
+    return f"{known}<br>for every 10 % of the word's sounds → suffers more"
+
+
 def confusion_chart(sounds: Sounds, model: str, condition: str) -> go.Figure:
     """Which consonants were heard as which, in per cent of the spoken ones; what was heard right is off the scale."""
     table = sounds.confusions
     table = table[(table["model"] == model) & (table["condition"] == condition)]
     wide = 100 * table.pivot_table(index="spoken", columns="heard", values="share", aggfunc="sum", fill_value=0.0)
+    spoken = table.groupby("spoken")["n"].sum()
     rows = [s for s in _consonants() if s in wide.index]
     columns = [*(s for s in _consonants() if s in rows or (s in wide.columns and wide[s].max() > 0)), GAP]
-    values = wide.reindex(index=rows, columns=columns, fill_value=0.0)
-    shares = values.to_numpy(dtype=np.float64)
+    shares = wide.reindex(index=rows, columns=columns, fill_value=0.0).to_numpy(dtype=np.float64)
     right = np.array([[a == b for b in columns] for a in rows])
     names = [*columns[:-1], "left out"]
     off = np.where(right | (shares == 0), np.nan, shares)
     listed = [[None if np.isnan(v) else float(v) for v in line] for line in off]
     figure = go.Figure(
         go.Heatmap(
-            x=names, y=rows, z=listed, colorscale=_FAINT_TO_FULL,
-            zmin=0, zmax=max(float(np.nanmax(off)) if np.isfinite(off).any() else 0.0, 1.0),
-            xgap=1, ygap=1, colorbar={"title": {"text": "%", "side": "right"}, "thickness": 12, "len": 0.7},
+            x=names, y=rows, z=listed, colorscale=_FAINT_TO_FULL, zmin=0, zmax=100, xgap=1, ygap=1,
+            colorbar={"title": {"text": "%", "side": "right"}, "thickness": 12, "len": 0.7, "dtick": 20},
             hovertemplate="%{y} heard as %{x}: %{z:.1f} %<extra></extra>", hoverongaps=False,
         )
     )  # fmt: skip
-    for i, j in np.argwhere(right):
-        figure.add_annotation(
-            x=names[j], y=rows[i], text=f"{shares[i, j]:.0f}", showarrow=False, font={"size": 10, "color": _GREY}
-        )
+    for i, j in np.argwhere(right | (shares >= _TOLD)):  # without a colour of its own, the ink is the theme's
+        font = {"size": 10, "color": _MIDDLE} if right[i, j] else {"size": 10}
+        figure.add_annotation(x=names[j], y=rows[i], text=f"{shares[i, j]:.0f}", showarrow=False, font=font)
     figure.update_xaxes(
         title="Heard as", side="bottom", tickfont={"size": 11}, showgrid=False, type="category", dtick=1
     )
     figure.update_yaxes(
-        title="Spoken", autorange="reversed", tickfont={"size": 11}, showgrid=False, type="category", dtick=1,
-        automargin=True,
+        title="Spoken (how often)", autorange="reversed", tickfont={"size": 11}, showgrid=False, type="category",
+        automargin=True, tickvals=list(range(len(rows))), ticktext=[f"{s} ({spoken[s]:,})" for s in rows],
     )  # fmt: skip
     figure.update_layout(height=120 + 16 * len(rows), margin={"l": 60, "r": 10, "t": 20, "b": 60}, dragmode=False)
     return figure

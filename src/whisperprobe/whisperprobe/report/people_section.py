@@ -7,18 +7,21 @@ from collections.abc import Hashable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from whisperprobe.comparison.agreement import counterparts, first_models, listener_agreement
+from whisperprobe.comparison.chance import MOST_RECORDINGS, SHUFFLES
+from whisperprobe.comparison.confusions import FEW_WRONG
 from whisperprobe.comparison.effects import condition_effects, reference_condition
 from whisperprobe.comparison.listener_summary import agreement_sentences
 from whisperprobe.comparison.listeners import WHISPER, describe_measure
 from whisperprobe.comparison.naming import model_name
-from whisperprobe.comparison.people_summary import people_sentences, sound_sentences
+from whisperprobe.comparison.people_summary import effect_sentences, people_sentences, sound_sentences
 from whisperprobe.comparison.result import Comparison
 from whisperprobe.report import people_figures as draw
 from whisperprobe.report.agreement_figure import draw_agreement
 from whisperprobe.report.cells import Cell, SmallTable, number
-from whisperprobe.report.sound_losses import loss_chart, loss_table, sound_losses
+from whisperprobe.report.sound_losses import gloss, loss_chart, loss_table, shown_sounds, sound_losses
 
 if TYPE_CHECKING:
+    import pandas as pd
     import plotly.graph_objects as go
 
     from whisperprobe.comparison.sounds import Sounds
@@ -51,28 +54,48 @@ def figures_of_people(comparison: Comparison, order: Sequence[str]) -> Iterator[
         yield "people-gain", draw.gain_chart(people, order), caption, f"Correlations and gains. {found}", 760
     if sounds is not None:
         yield from _sound_losses(comparison, sounds, order)
-        for n, model in enumerate(first_models(comparison)):
-            who = model_name(model, order)
-            if (sounds.effects["model"] == model).any():
-                caption = (
-                    "What the sounds of a word have to do with the effect of a condition on how it was heard "
-                    f"({who}): each point is a regression of its own, beside the number of phonemes, with its 95 % "
-                    "interval."
-                )
-                alt = f"Effects by phonological make-up. {' '.join(sound_sentences(comparison))}"
-                yield f"sounds-effects-{n}", draw.make_up_chart(sounds, model, order), caption, alt, 640
-        model = first_models(comparison)[0]
-        for n, condition in enumerate(order):
-            part = sounds.confusions
-            part = part[(part["model"] == model) & (part["condition"] == condition)]
-            if part.empty:
-                continue
-            caption = (
-                f"Consonants that were taken for others or left out under {condition} ({model_name(model, order)}), "
-                "in per cent of those spoken. On the diagonal, in grey: heard right."
-            )
-            alt = f"Confusions of consonants under {condition}; the same numbers are in sounds/confusions.csv."
-            yield f"sounds-confusions-{n}", draw.confusion_chart(sounds, model, condition), caption, alt, 620
+        yield from _make_up(comparison, sounds, order)
+        yield from _confused(comparison, sounds, order)
+
+
+def _make_up(comparison: Comparison, sounds: Sounds, order: Sequence[str]) -> Iterator[_Drawn]:
+    """Which kinds of sounds go with suffering, for the first model of every listener."""
+    for n, model in enumerate(first_models(comparison)):
+        if not (sounds.effects["model"] == model).any():
+            continue
+        if draw.shown_effects(sounds, model)["known"].all():
+            side = "Right of 0: words with more such sounds lost more; left: they lost less."
+        else:
+            side = "Right of 0: words with more such sounds had a higher change; left: a lower one."
+        caption = (
+            "What the sounds of a word have to do with the effect of a condition on how it was heard "
+            f"({model_name(model, order)}). {side} Each point is a regression of its own, beside the number of "
+            "phonemes, with its 95 % interval. The kinds overlap (S is a fricative, voiceless and high in frequency), "
+            "so that their effects are not to be added up."
+        )
+        alt = f"Effects by phonological make-up. {' '.join(effect_sentences(comparison, [model]))}"
+        yield f"sounds-effects-{n}", draw.make_up_chart(sounds, model, order), caption, alt, 640
+
+
+def _confused(comparison: Comparison, sounds: Sounds, order: Sequence[str]) -> Iterator[_Drawn]:
+    """Which consonants the first model took for which, under each condition in which enough were wrong."""
+    model = first_models(comparison)[0]
+    classes = sounds.classes
+    rows = classes[(classes["model"] == model) & (classes["manner"] == "all")].to_dict("records")
+    shares = {row["condition"]: (row["right"], row["right_by_chance"]) for row in rows}
+    for n, condition in enumerate(order):
+        right, chance = shares.get(condition, (1.0, 1.0))
+        if 1 - right < FEW_WRONG:
+            continue
+        shuffled = f"; by chance, with the answers shuffled among the recordings, {100 * chance:.0f} %"
+        caption = (
+            f"Consonants that were taken for others or left out under {condition} ({model_name(model, order)}), in per "
+            "cent of those spoken, in numbers from 20 % up; in brackets how often each was spoken. Grey: heard right, "
+            f"{100 * right:.0f} % in all{shuffled if math.isfinite(chance) else ''}. A column filled in many rows "
+            "comes from few answers given to many words."
+        )
+        alt = f"Confusions of consonants under {condition}; the same numbers are in sounds/confusions.csv."
+        yield f"sounds-confusions-{n}", draw.confusion_chart(sounds, model, condition), caption, alt, 620
 
 
 def _agreement(comparison: Comparison, order: Sequence[str]) -> Iterator[_Drawn]:
@@ -96,18 +119,23 @@ def _sound_losses(comparison: Comparison, sounds: Sounds, order: Sequence[str]) 
     """Which sounds suffer most, for the first model."""
     model, reference = first_models(comparison)[0], reference_condition(order)
     losses = sound_losses(sounds, model, reference)
-    lost = losses[losses["lost"] > 0].nlargest(5, "lost")
-    if losses["lost"].notna().any() and losses["condition"].nunique() > 1:
-        caption = (
-            f"How often each sound of the spoken words was heard right ({model_name(model, order)}), in answers whose "
-            "pronunciation is known; the sounds that lost most on top, in ARPABET."
-        )
-        named = ", ".join(
-            f"{s} under {c} {100 * v:.0f} points"
-            for s, c, v in zip(lost["sound"], lost["condition"], lost["lost"], strict=True)
-        )
-        alt = f"Sounds that lost most: {named or 'none lost anything'}. The same numbers are in the table of sounds."
-        yield "sounds-lost", loss_chart(losses, order, reference), caption, alt, 520
+    shown, more = shown_sounds(losses)
+    if not shown or losses["condition"].nunique() < 2:
+        return
+    known = gloss(shown)
+    caption = (
+        f"How often each sound of the spoken words was heard right ({model_name(model, order)}), in answers whose "
+        f"pronunciation is known{f': the {len(shown)} sounds that lost most' if more else ''}. Those that lost most "
+        "are on top; in brackets how often each was spoken, under the condition where that is least. In ARPABET"
+        f"{f': {known}' if known else ''}."
+    )
+    lost = losses[(losses["lost"] > 0) & losses["sound"].isin(shown)].nlargest(5, "lost")
+    named = ", ".join(
+        f"{s} under {c} {100 * v:.0f} points"
+        for s, c, v in zip(lost["sound"], lost["condition"], lost["lost"], strict=True)
+    )
+    alt = f"Sounds that lost most: {named or 'none lost anything'}. The same numbers are in the table of sounds."
+    yield "sounds-lost", loss_chart(losses, order), caption, alt, 520
 
 
 def people_context(comparison: Comparison, order: Sequence[str]) -> dict[str, Any] | None:
@@ -144,38 +172,55 @@ def sounds_context(comparison: Comparison, order: Sequence[str]) -> dict[str, An
     sounds = comparison.sounds
     if sounds is None:
         return None
-    shares = ("right", "left_out", "voicing", "place", "manner_wrong", "only_voicing", "only_place")
+    shares = ("right", "right_by_chance", "left_out", "voicing", "place", "manner_wrong", "only_voicing", "only_place")
     rows = [
         (
             model_name(row["model"], order),
             row["condition"],
             "all consonants" if row["manner"] == "all" else f"{row['manner']}s",
             number(f"{row['n']:,}", row["n"]),
-            *(number(f"{100 * row[name]:.1f}", 100 * row[name]) for name in shares),
+            *(_per_cent(row[name]) for name in shares),
         )
         for row in sounds.classes.to_dict("records")
         if row["model"] in first_models(comparison)
     ]
     table = SmallTable(
         "sound-table",
-        "Consonants, in per cent of those spoken. A substitution counts in each of voicing, place and manner in which "
-        "it is wrong; “only”, in that alone.",
+        "Consonants, in per cent of those spoken. By chance: right with the answers shuffled among the recordings. A "
+        "substitution counts in each of voicing, place and manner in which it is wrong; “only”, in that alone.",
         (
-            "Model", "Hearing", "Spoken", "n", "Right", "Left out", "Voicing", "Place", "Manner", "Only voicing",
-            "Only place",
+            "Model", "Hearing", "Spoken", "n", "Right", "By chance", "Left out", "Voicing", "Place", "Manner",
+            "Only voicing", "Only place",
         ),
         tuple(rows),
     )  # fmt: skip
-    coverage = sounds.coverage.sum(numeric_only=True)
+    words = len(sounds.make_up)
     notes = [
-        f"Pronunciations: {sounds.source}. {len(sounds.make_up):,} of {len(sounds.make_up) + len(sounds.unknown):,} "
-        f"words have one. Of {int(coverage['n_clips']):,} answers, {int(coverage['n_used']):,} were aligned; left "
-        f"out were {int(coverage['n_word_unknown']):,} to words without a pronunciation, "
-        f"{int(coverage['n_answer_unknown']):,} without one themselves, and {int(coverage['n_empty']):,} empty ones."
+        f"Pronunciations: {sounds.source}. {words:,} of {words + len(sounds.unknown):,} words have one. "
+        f"{_aligned(sounds.coverage.sum(numeric_only=True))}"
     ]
     model, reference = first_models(comparison)[0], reference_condition(order)
     losses = loss_table(sound_losses(sounds, model, reference), order, reference, model)
     return {"sentences": sound_sentences(comparison), "notes": notes, "table": table, "losses": losses}
+
+
+def _aligned(coverage: pd.Series[Any]) -> str:
+    """How many answers were aligned, and why the others were not."""
+    why = {
+        "n_word_unknown": "as no pronunciation of the word spoken is known",
+        "n_answer_unknown": "as no pronunciation of them is known",
+        "n_empty": "as they were empty",
+    }
+    left = [(int(coverage[name]), reason) for name, reason in why.items() if coverage[name]]
+    text = f"Of {int(coverage['n_clips']):,} answers, {int(coverage['n_used']):,} were aligned."
+    if not left:
+        return text
+    parts = [f"{n:,} {'answer was' if n == 1 else 'answers were'} left out, {reason}" for n, reason in left[:1]]
+    return f"{text} {'; '.join([*parts, *(f'{n:,}, {reason}' for n, reason in left[1:])])}."
+
+
+def _per_cent(share: float) -> Cell:
+    return number(f"{100 * share:.1f}" if math.isfinite(share) else "–", 100 * share)
 
 
 def listeners_context(comparison: Comparison, order: Sequence[str], figures: Sequence[str]) -> dict[str, Any] | None:
@@ -292,8 +337,12 @@ def people_methods(comparison: Comparison) -> list[str]:
             f"Pronunciations are from {sounds.source}. Effects by make-up are slopes of ordinary least squares over "
             "words, with standard errors that allow for unequal variances (HC3), corrected by Holm's method within "
             "each effect. For confusions, the phonemes of the spoken and of the answered word were aligned at the "
-            "least cost: 1 for a sound left out or put in, 0.3 for another voicing, 0.4 for another place and 0.5 "
-            "for another manner of a consonant; vowels and consonants are never aligned with each other. "
+            "least cost: 1 for a sound left out or put in; for a consonant 0.3 for another voicing, 0.4 for another "
+            "place and 0.5 for another manner; for another vowel 0.2, with 0.4 more for another place and 0.4 for "
+            "another height of the tongue. Vowels and consonants are never aligned with each other. What would be "
+            "right by chance was found by shuffling each model's answers among the recordings of a condition, within "
+            f"a training seed, and aligning them in the same way: {SHUFFLES} times, each time up to "
+            f"{MOST_RECORDINGS:,} recordings drawn at random (seed {comparison.seed}). "
             "High-frequency sounds are sibilants, F and TH; low-frequency sounds are nasals, W, L and back vowels."
         )
     return paragraphs

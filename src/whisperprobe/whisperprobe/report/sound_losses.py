@@ -16,9 +16,10 @@ from whisperprobe.report.cells import Cell, SmallTable, number
 from whisperprobe.report.figures import LEGEND_ABOVE, plain
 from whisperprobe.report.palette import SYMBOLS, condition_colours
 
-__all__ = ["loss_chart", "loss_table", "sound_losses"]
+__all__ = ["gloss", "loss_chart", "loss_table", "shown_sounds", "sound_losses"]
 
 _MOST_SOUNDS = 24
+_FEWEST = 10  # times spoken, below which a share is left to the table
 _GREY = "#8a95a3"
 
 
@@ -67,7 +68,7 @@ def loss_table(losses: pd.DataFrame, order: Sequence[str], reference: str, model
     shown = losses[(losses["condition"] != reference) | losses["lost"].isna()]
     ordered = shown.sort_values(["lost", "sound"], ascending=[False, True], kind="stable")
     for condition, sound, n, right, lost, heard_as, share in ordered.itertuples(index=False):
-        taken = "–" if heard_as is None else f"{'left out' if heard_as == GAP else heard_as} ({100 * share:.1f} %)"
+        taken = "–" if np.isnan(share) else f"{'left out' if heard_as == GAP else heard_as} ({100 * share:.1f} %)"
         rows.append(
             (
                 sound, ARPABET[sound].manner, condition, number(f"{n:,}", n), number(f"{100 * right:.1f}", 100 * right),
@@ -84,11 +85,40 @@ def loss_table(losses: pd.DataFrame, order: Sequence[str], reference: str, model
     )
 
 
-def loss_chart(losses: pd.DataFrame, order: Sequence[str], reference: str) -> go.Figure:
+def shown_sounds(losses: pd.DataFrame) -> tuple[list[str], int]:
+    """The sounds of the figure, those that lost most first, and how many of the others could have been shown.
+
+    Sounds spoken fewer than 10 times in the aligned answers of a condition are in the table alone.
+    """
+    by_sound = losses.groupby("sound")
+    worst = by_sound["lost"].max()[by_sound["n"].min() >= _FEWEST].dropna().sort_values(ascending=False, kind="stable")
+    return [str(s) for s in worst.index[:_MOST_SOUNDS]], max(len(worst) - _MOST_SOUNDS, 0)
+
+
+def gloss(sounds: Sequence[str]) -> str:
+    """Say in words what those of some ARPABET symbols stand for that do not read as they are written.
+
+    Examples
+    --------
+    >>> gloss(["TH", "B", "NG"])
+    'NG as in sing, TH thin'
+    """
+    known = [s for s in sorted(sounds) if s in _GLOSSES]
+    return ", ".join(f"{s} {'as in ' if i == 0 else ''}{_GLOSSES[s]}" for i, s in enumerate(known))
+
+
+_GLOSSES = {
+    "AA": "sock", "AE": "cat", "AH": "but", "AO": "chalk", "AW": "mouse", "AY": "bite", "CH": "chin", "DH": "this",
+    "EH": "bet", "ER": "bird", "EY": "bait", "HH": "hat", "IH": "bit", "IY": "beat", "JH": "gem", "NG": "sing",
+    "OW": "boat", "OY": "boy", "SH": "ship", "TH": "thin", "UH": "book", "UW": "boot", "Y": "yes", "ZH": "measure",
+}  # fmt: skip
+
+
+def loss_chart(losses: pd.DataFrame, order: Sequence[str]) -> go.Figure:
     """Share of each sound that was heard right under every condition, the sounds that lost most on top."""
-    worst = losses.groupby("sound")["lost"].max().sort_values(ascending=False, kind="stable")
-    chosen = [str(s) for s in worst.dropna().head(_MOST_SOUNDS).index][::-1]
+    chosen = shown_sounds(losses)[0][::-1]
     wide = 100 * losses.pivot_table(index="sound", columns="condition", values="right").reindex(chosen)
+    spoken = losses.groupby("sound")["n"].min()
     colours = condition_colours(order)
     figure = go.Figure()
     for sound, row in wide.iterrows():
@@ -103,7 +133,10 @@ def loss_chart(losses: pd.DataFrame, order: Sequence[str], reference: str) -> go
             hovertemplate="%{y}: %{x:.1f} % right<extra>" + plain(condition) + "</extra>",
         )  # fmt: skip
     figure.update_xaxes(title="Heard right (%)", range=[0, 101])
-    figure.update_yaxes(type="category", ticks="", ticklabelstandoff=8, showline=False, automargin=True, dtick=1)
+    figure.update_yaxes(
+        type="category", ticks="", ticklabelstandoff=8, showline=False, automargin=True,
+        tickvals=list(range(len(chosen))), ticktext=[f"{s} ({spoken[s]:,})" for s in chosen],
+    )  # fmt: skip
     figure.update_layout(
         height=110 + 15 * max(len(chosen), 3), margin={"l": 60, "r": 20, "t": 20, "b": 50}, dragmode=False,
         legend=LEGEND_ABOVE, showlegend=True,
