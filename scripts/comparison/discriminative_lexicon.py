@@ -6,8 +6,10 @@ import importlib.metadata
 import sys
 import tempfile
 from functools import cache
+from pathlib import Path
 from typing import Any
 
+import fasttext
 import numpy as np
 import pandas as pd
 import xarray as xr
@@ -84,6 +86,11 @@ def _() -> None:
 
 @claim("fasttext", "yes", "gen_smat(embed)", "gen_smat_from_df")
 def _() -> str:
+    with tempfile.TemporaryDirectory() as folder:
+        text = Path(folder) / "text.txt"
+        text.write_text("a ship and a chip\n" * 50)
+        vectors = fasttext.train_unsupervised(str(text), dim=10, minCount=1, epoch=1, thread=1, verbose=0, bucket=100)
+    assert mapping.gen_smat(["ship", "chip"], vectors).shape == (2, 10)
     return "fastText's models, by the package fasttext, or any table"
 
 

@@ -26,7 +26,8 @@ from comparison.claims import Claims
 from comparison.listeners import DEMO
 from comparison.rows_listeners import WHISPER, rows_of
 
-claim = Claims("minicons", ["minicons"], ["minicons.scorer", "minicons.cwe", "minicons.supervised"])
+SEARCH = ["minicons.scorer", "minicons.cwe", "minicons.supervised", "minicons.scorer:IncrementalLMScorer"]
+claim = Claims("minicons", ["minicons"], SEARCH, SEARCH[:3])
 
 END = "<|endoftext|>"
 TEXTS = ["the keys to the cabinet are on the table", "a ship", "green ideas sleep furiously tonight"]
@@ -64,34 +65,34 @@ def total(x: torch.Tensor) -> float:
     return float(x.sum())
 
 
-@claim("tokens", "partly", "IncrementalLMScorer.token_score")
+@claim("tokens", "partly", "token_score")
 def _() -> str:
     (scores,) = scorer().token_score(TEXTS[0], bos_token=True)
     assert all(score <= 0 for _, score in scores)
     return "of a text that is given; it writes none"
 
 
-@claim("rank", "partly", "IncrementalLMScorer.token_score(rank)", "MaskedLMScorer.entropy")
+@claim("rank", "partly", "token_score(rank)", "MaskedLMScorer.entropy")
 def _() -> str:
     (scores,) = scorer().token_score(TEXTS[0], bos_token=True, rank=True)
     assert all(rank >= 1 for *_, rank in scores[1:])
     return "ranks of tokens; the entropy of a masked word"
 
 
-@claim("surprisal", "yes", "IncrementalLMScorer.token_score(surprisal, base_two)")
+@claim("surprisal", "yes", "token_score(surprisal, base_two)")
 def _() -> str:
     nats, bits = (scorer().token_score(TEXTS[1], bos_token=True, surprisal=True, base_two=two)[0] for two in (0, 1))
     assert nats[1][1] == pytest.approx(bits[1][1] * math.log(2), rel=1e-4)
     return "nats, or bits"
 
 
-@claim("forced", "yes", "IncrementalLMScorer.sequence_score", "LMScorer.conditional_score", "Seq2SeqScorer")
+@claim("forced", "yes", "sequence_score", "conditional_score", "Seq2SeqScorer")
 def _() -> str:
     assert scorer().conditional_score(["the keys to"], ["the cabinet"])[0] < 0
     return "by models of text"
 
 
-@claim("word_end", "yes", "IncrementalLMScorer.token_score(bow_correction)")
+@claim("word_end", "yes", "token_score(bow_correction)")
 def _() -> str:
     plain, corrected = (
         scorer().sequence_score(TEXTS[:1], bos_token=True, bow_correction=on)[0] for on in (False, True)
@@ -100,13 +101,13 @@ def _() -> str:
     return "the correction for the beginning of the next word"
 
 
-@claim("top_k", "yes", "IncrementalLMScorer.next_word_distribution", "LMScorer.topk")
+@claim("top_k", "yes", "next_word_distribution", "topk")
 def _() -> str:
     assert len(scorer().topk(scorer().next_word_distribution(["the keys"]), 3)[0][0]) == 3
     return "of the next token, or for a masked word"
 
 
-@claim("lexicon", "partly", "IncrementalLMScorer.fixed_label_score", "LMScorer.query")
+@claim("lexicon", "partly", "fixed_label_score", "query")
 def _() -> str:
     (found,) = scorer().fixed_label_score(["the keys to the"], ["cabinet", "table"], probs=True)
     assert len(found) == 2
@@ -119,7 +120,7 @@ def _() -> str:
     return "of words in a text, of any layer"
 
 
-@claim("confidence", "partly", "IncrementalLMScorer.word_score_tokenized")
+@claim("confidence", "partly", "word_score_tokenized")
 def _() -> str:
     (words,) = scorer().word_score_tokenized(TEXTS[:1], tokenize_function=str.split, surprisal=True, base_two=True)
     assert [word for word, _ in words] == TEXTS[0].split()
@@ -134,13 +135,13 @@ for row in SOUND:
             Seq2SeqScorer(str(DEMO / "model"), "cpu")
 
 
-@claim("batch", "yes", "IncrementalLMScorer.token_score")
+@claim("batch", "yes", "token_score")
 def _() -> str:
     assert len(scorer().token_score(TEXTS, bos_token=True)) == 3
     return "texts"
 
 
-@claim("alone", "yes", "IncrementalLMScorer.sequence_score")
+@claim("alone", "yes", "sequence_score")
 def _() -> str:
     together = scorer().sequence_score(TEXTS, reduction=total, bos_token=True)
     alone = [scorer().sequence_score([text], reduction=total, bos_token=True)[0] for text in TEXTS]

@@ -169,9 +169,26 @@ def _() -> str:
     return "BLAS's threads; torch tensors on their device, weights over several GPUs; processes for cues"
 
 
-@claim("again", "yes", "train_corpus", "load_ldl_model")
+@claim("again", "yes", "train_corpus(save_every)", "load_ldl_model")
 def _() -> str:
-    return "the same command, to the last bit (`tests/whisperprobe/test_ldl_fit.py`)"
+    from whisperprobe.ldl.checkpoints import FitFolder
+
+    plain, saved = FitFolder.save, []
+
+    def killed(self: Any, *given: Any) -> None:
+        plain(self, *given)
+        saved.append(self)
+        raise KeyboardInterrupt
+
+    with tempfile.TemporaryDirectory() as folder:
+        whole = trained(Path(folder) / "whole", save_every=4, block=4)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(FitFolder, "save", killed)
+            with pytest.raises(KeyboardInterrupt):
+                trained(Path(folder) / "cut", save_every=4, block=4)
+        assert len(saved) == 1
+        assert trained(Path(folder) / "cut", save_every=4, block=4) == whole
+    return "the same command, to the last bit"
 
 
 @claim("command", "yes")

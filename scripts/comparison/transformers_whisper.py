@@ -41,7 +41,12 @@ LISTED = ("modeling", "generation", "tokenization", "feature_extraction", "proce
 claim = Claims(
     "transformers",
     PARTS,
-    ["transformers", "transformers:WhisperForConditionalGeneration"],
+    [
+        "transformers",
+        "transformers:WhisperForConditionalGeneration",
+        "transformers.generation.watermarking",
+        "transformers.generation.logits_process",
+    ],
     [*(f"transformers.models.whisper.{one}_whisper" for one in LISTED), SPEECH, "transformers.trainer_seq2seq"],
 )
 
@@ -105,7 +110,7 @@ def _() -> str:
     return "the mean over a batch as its loss; of tokens by one's own arithmetic"
 
 
-@claim("surprisal", "no", "generation.watermarking.BayesianDetectorModel")
+@claim("surprisal", "no", "BayesianDetectorModel")
 def _() -> str:
     return "its `relative_surprisal` is of watermarks"
 
@@ -148,7 +153,7 @@ def _() -> str:
     return "of every layer and head, encoder and decoder"
 
 
-@claim("confidence", "no", "AutomaticSpeechRecognitionPipeline")
+@claim("confidence", "no", "pipeline")
 def _() -> str:
     assert set(recogniser()(speech()[0][0].copy())) == {"text"}
     return "its pipeline returns texts and times"
@@ -165,10 +170,14 @@ def recogniser() -> Any:
     )
 
 
-@claim("times", "yes", "AutomaticSpeechRecognitionPipeline", "generate(return_token_timestamps)")
+@claim("times", "yes", "pipeline", "generate(return_token_timestamps)")
 def _() -> str:
     with pytest.raises(ValueError, match="alignment_heads"):  # the demo's model names none
         recogniser()(speech()[0][0].copy(), return_timestamps="word")
+    named = WhisperForConditionalGeneration.from_pretrained(DEMO / "model", attn_implementation="eager").eval()
+    named.generation_config.alignment_heads = [[0, 0], [1, 1]]
+    found = named.generate(features(), return_token_timestamps=True, return_dict_in_generate=True)
+    assert found["token_timestamps"].diff().min() >= 0
     return "by cross-attention, where the model says by which heads"
 
 
@@ -189,7 +198,7 @@ def _() -> str:
     return "window after window, as openai-whisper, and of several clips at once; or in overlapping pieces"
 
 
-@claim("vad", "no", "generation.logits_process.WhisperNoSpeechDetection")
+@claim("vad", "no", "WhisperNoSpeechDetection")
 def _() -> str:
     return "a probability that a window has none; such windows can be skipped"
 
@@ -199,7 +208,7 @@ def _() -> None:
     assert model().detect_language(features()).tolist() == [model().generation_config.lang_to_id["<|en|>"]] * 4
 
 
-@claim("batch", "yes", "WhisperFeatureExtractor", "AutomaticSpeechRecognitionPipeline")
+@claim("batch", "yes", "WhisperFeatureExtractor", "pipeline")
 def _() -> None:
     assert len(written().sequences) == len(speech()[0])
 
