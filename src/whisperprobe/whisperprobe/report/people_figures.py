@@ -153,7 +153,7 @@ def make_up_chart(sounds: Sounds, model: str, order: Sequence[str]) -> go.Figure
         showline=False, ticks="", ticklabelstandoff=8, zeroline=False,
     )  # fmt: skip
     figure.update_layout(
-        height=170 + 22 * len(features), margin={"l": 90, "r": 20, "t": 20, "b": 90}, dragmode=False,
+        height=170 + 20 * len(features), margin={"l": 90, "r": 20, "t": 20, "b": 90}, dragmode=False,
         legend=_LEGEND_ABOVE, showlegend=True,
     )  # fmt: skip
     return figure
@@ -205,7 +205,7 @@ def confusion_chart(sounds: Sounds, model: str, condition: str) -> go.Figure:
         title="Spoken (how often)", autorange="reversed", tickfont={"size": 11}, showgrid=False, type="category",
         automargin=True, tickvals=list(range(len(rows))), ticktext=[f"{s} ({spoken[s]:,})" for s in rows],
     )  # fmt: skip
-    figure.update_layout(height=120 + 16 * len(rows), margin={"l": 60, "r": 10, "t": 20, "b": 60}, dragmode=False)
+    figure.update_layout(height=110 + 15 * len(rows), margin={"l": 60, "r": 10, "t": 20, "b": 60}, dragmode=False)
     return figure
 
 

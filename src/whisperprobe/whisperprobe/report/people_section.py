@@ -64,14 +64,13 @@ def _make_up(comparison: Comparison, sounds: Sounds, order: Sequence[str]) -> It
         if not (sounds.effects["model"] == model).any():
             continue
         if draw.shown_effects(sounds, model)["known"].all():
-            side = "Right of 0: words with more such sounds lost more; left: they lost less."
+            side = "Right of 0: words with more such sounds lost more; left: less."
         else:
-            side = "Right of 0: words with more such sounds had a higher change; left: a lower one."
+            side = "Right of 0: words with more such sounds changed upwards more; left: less."
         caption = (
-            "What the sounds of a word have to do with the effect of a condition on how it was heard "
-            f"({model_name(model, order)}). {side} Each point is a regression of its own, beside the number of "
-            "phonemes, with its 95 % interval. The kinds overlap (S is a fricative, voiceless and high in frequency), "
-            "so that their effects are not to be added up."
+            f"What the sounds of a word have to do with the effect of a condition ({model_name(model, order)}). {side} "
+            "Each point is a regression of its own, beside the number of phonemes, with its 95 % interval: the kinds "
+            "overlap, and their effects do not add up."
         )
         alt = f"Effects by phonological make-up. {' '.join(effect_sentences(comparison, [model]))}"
         yield f"sounds-effects-{n}", draw.make_up_chart(sounds, model, order), caption, alt, 640
@@ -87,12 +86,11 @@ def _confused(comparison: Comparison, sounds: Sounds, order: Sequence[str]) -> I
         right, chance = shares.get(condition, (1.0, 1.0))
         if 1 - right < FEW_WRONG:
             continue
-        shuffled = f"; by chance, with the answers shuffled among the recordings, {100 * chance:.0f} %"
+        shuffled = f"; with shuffled answers, {100 * chance:.0f} %" if math.isfinite(chance) else ""
         caption = (
-            f"Consonants that were taken for others or left out under {condition} ({model_name(model, order)}), in per "
-            "cent of those spoken, in numbers from 20 % up; in brackets how often each was spoken. Grey: heard right, "
-            f"{100 * right:.0f} % in all{shuffled if math.isfinite(chance) else ''}. A column filled in many rows "
-            "comes from few answers given to many words."
+            f"Consonants taken for others or left out under {condition} ({model_name(model, order)}), in per cent of "
+            f"those spoken (in brackets: how often). Grey: heard right, {100 * right:.0f} % in all{shuffled}. A column "
+            "filled in many rows comes from few answers given to many words."
         )
         alt = f"Confusions of consonants under {condition}; the same numbers are in sounds/confusions.csv."
         yield f"sounds-confusions-{n}", draw.confusion_chart(sounds, model, condition), caption, alt, 620
@@ -181,8 +179,10 @@ def sounds_context(comparison: Comparison, order: Sequence[str]) -> dict[str, An
             number(f"{row['n']:,}", row["n"]),
             *(_per_cent(row[name]) for name in shares),
         )
+        for model in first_models(comparison)
+        for condition in order
         for row in sounds.classes.to_dict("records")
-        if row["model"] in first_models(comparison)
+        if (row["model"], row["condition"]) == (model, condition)
     ]
     table = SmallTable(
         "sound-table",
