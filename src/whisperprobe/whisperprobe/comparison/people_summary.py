@@ -163,15 +163,16 @@ def _percent(share: float) -> str:
 
 
 def _signed(value: float) -> str:
-    """A number with its sign, of two decimals, or of two digits where it is small.
+    """A number with its sign, of two or three decimals, or of two digits where it is small.
 
     Examples
     --------
-    >>> _signed(0.256), _signed(-12.31), _signed(-0.00123), _signed(0.0)
-    ('+0.26', '−12.3', '−0.0012', '0')
+    >>> _signed(0.256), _signed(-12.31), _signed(0.05), _signed(-0.00123), _signed(0.0)
+    ('+0.26', '−12.3', '+0.050', '−0.0012', '0')
     """
     size = abs(value)
-    text = f"{value:+.2g}" if size < 0.1 else f"{value:+.2f}" if size < 10 else f"{value:+.1f}"
+    digits = next((n for n, least in ((1, 10.0), (2, 0.1), (3, 0.01)) if size >= least), None)
+    text = f"{value:+.2g}" if digits is None else f"{value:+.{digits}f}"
     return "0" if value == 0 else text.replace("-", "−")
 
 
