@@ -158,7 +158,7 @@ def test_paper(study, read, shots):
     file = shots / f"{name}.pdf"
     page.pdf(path=file, format="A4", print_background=True)
     paper = pypdfium2.PdfDocument(file)
-    assert 5 <= len(paper) <= 30
+    assert 5 <= len(paper) <= 36
     words = 0
     for number, sheet in enumerate(paper):
         text = sheet.get_textpage().get_text_range()

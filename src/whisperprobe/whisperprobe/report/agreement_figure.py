@@ -54,7 +54,7 @@ def draw_agreement(comparison: Comparison, pair: Counterpart, found: pd.DataFram
             text=[plain(word) if word in named else "" for word in shown["word"]],
             textposition=[named.get(word, "top center") for word in shown["word"]], textfont={"size": 11},
             customdata=[plain(word) for word in shown["word"]], cliponaxis=False, showlegend=False,
-            marker={"color": colours[str(condition)], "size": 7, "opacity": 0.6},
+            marker={"color": colours[str(condition)], "size": 7, "opacity": 0.8},
             hovertemplate="%{customdata}: %{x:+.2f}, %{y:+.3f}<extra></extra>", row=1, col=column,
         )  # fmt: skip
         figure.update_xaxes(title=_axis(pair.measure, pair.model, order), zeroline=False, row=1, col=column)
