@@ -201,7 +201,7 @@ def test_what_a_probe_cannot_measure_is_refused_by_the_plan(tiny_study: Path, pr
 
 def test_people_reach_the_comparison_with_their_files(tiny_study: Path) -> None:
     for name in ("mald.txt", "items.txt", "said.csv"):
-        (tiny_study.parent / name).write_text("Item,RT\nlow,900\n", encoding="utf-8")
+        (tiny_study.parent / name).write_text("Item,RT,Pronunciation\nlow,900,L OW1\n", encoding="utf-8")
     human = {"file": "mald.txt", "items": "items.txt", "word": "Item", "baseline": ["Duration"], "log": ["Duration"]}
     compare = {"human": human, "measures": ["word_surprisal"], "pronunciations": "said.csv"}
     stage = planned(tiny_study, compare=compare).stage("compare")
@@ -212,3 +212,6 @@ def test_people_reach_the_comparison_with_their_files(tiny_study: Path) -> None:
     assert planned(tiny_study, compare={"pronunciations": "cmudict"}).stage("compare").inputs == stage.inputs[:-3]
     with pytest.raises(InputError, match=r"names the human items 'nowhere.txt', but there is no such file"):
         planned(tiny_study, compare={"human": {"file": "mald.txt", "items": "nowhere.txt"}})
+    (tiny_study.parent / "said.csv").write_text("Word,Pronunciation\nlow,ləʊ\n", encoding="utf-8")
+    with pytest.raises(InputError, match=r"no pronunciation of said.csv is ARPABET"):
+        planned(tiny_study, compare=compare)

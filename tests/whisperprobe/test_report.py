@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
-from report_reading import Page
+from report_reading import Page, small
 
 from audiogram import Audiogram, Condition, condition
 from audiogram.errors import InputError
@@ -472,3 +472,14 @@ def test_a_tone_lights_up_its_row_of_the_spectrogram(rate: int) -> None:
     width = rate / 2 / level.shape[0]
     assert abs((row + 0.5) * width - 1500) <= width
     assert spectrogram_db(np.zeros(1), rate).shape[0] == level.shape[0]
+
+
+def test_a_description_stands_under_the_heading_in_paragraphs(tmp_path: Path) -> None:
+    result = small([("base", c, i, w, 1.0) for c in ("normal", "hfloss") for i, w in (("1", "sun"), ("2", "moon"))])
+    said = "\n<script>document.title = 'no'</script> whose speech\nit is.\n \nAnd how it was divided.\n"
+    out = write_report(result, tmp_path / "r.html", title="t", conditions=[], corpora={}, description=said)
+    text = out.read_text(encoding="utf-8")
+    assert '<p class="about">&lt;script&gt;document.title = &#39;no&#39;&lt;/script&gt; whose speech' in text
+    assert '<p class="about">And how it was divided.</p>' in text
+    plain = write_report(result, tmp_path / "p.html", title="t", conditions=[], corpora={})
+    assert 'class="about"' not in plain.read_text(encoding="utf-8")

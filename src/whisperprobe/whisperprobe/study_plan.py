@@ -224,6 +224,10 @@ class Planner:
         if options.get("pronunciations", "cmudict") != "cmudict":
             options["pronunciations"] = self.file("pronunciations", options["pronunciations"])
             inputs[options["pronunciations"]] = None
+        if self.check and "pronunciations" in options:
+            from whisperprobe.comparison.pronunciations import open_pronunciations
+
+            open_pronunciations(options["pronunciations"])  # a table that cannot be read is better known beforehand
         self.add("compare", "compare", options, inputs, [out])
 
     def file(self, what: str, name: str) -> str:
