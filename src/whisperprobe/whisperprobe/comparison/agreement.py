@@ -17,10 +17,28 @@ from whisperprobe.comparison.word_changes import word_changes
 if TYPE_CHECKING:
     from whisperprobe.comparison.result import Comparison
 
-__all__ = ["WORSE", "Counterpart", "counterparts", "first_models", "listener_agreement", "losses_by_word"]
+__all__ = ["LOSSES", "Counterpart", "Loss", "counterparts", "first_models", "listener_agreement", "losses_by_word"]
 
-WORSE = {"word_surprisal": 1, "target_correlation": -1}
-"""Which way each listener's first measure goes when the listener suffers."""
+
+class Loss(NamedTuple):
+    """What it means that a listener suffers, by one measure: which way that goes, and how it is said and drawn."""
+
+    sign: int
+    said: str
+    axis: str
+    unit: str
+
+
+LOSSES = {
+    "word_surprisal": Loss(1, "rise of surprisal", "Rise of surprisal (bits)", " bits of surprisal"),
+    "target_correlation": Loss(
+        -1,
+        "fall of the correlation with the word's vector",
+        "Loss of correlation with the meaning",
+        " of correlation lost",
+    ),
+}
+"""Of each listener's first measure."""
 
 _FEWEST = 4  # words that a correlation with an interval needs
 _WORDS_PER_FEATURE = 5  # of a word's make-up, that it may be taken out
@@ -82,7 +100,7 @@ def losses_by_word(comparison: Comparison, pair: Counterpart, condition: str) ->
     columns = {}
     for name, model, measure in (("loss", pair.model, pair.measure), ("other_loss", pair.other, pair.other_measure)):
         changes = word_changes(comparison, measure, (model, reference), (model, condition))
-        columns[name] = WORSE[measure] * changes.set_index("word")["change"]
+        columns[name] = LOSSES[measure].sign * changes.set_index("word")["change"]
     return pd.DataFrame(columns).dropna().rename_axis("word").reset_index()
 
 
@@ -139,5 +157,5 @@ def _beyond_sounds(comparison: Comparison, table: pd.DataFrame) -> tuple[float, 
 
 def _first_measure(comparison: Comparison, model: str) -> str | None:
     """The measure that tells most of a model, where it is known which way is worse."""
-    measures = [m for m in comparison.measures_of(model) if m in WORSE]
+    measures = [m for m in comparison.measures_of(model) if m in LOSSES]
     return measures[0] if measures else None

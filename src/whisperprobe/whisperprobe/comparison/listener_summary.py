@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from whisperprobe.comparison.agreement import listener_agreement
+from whisperprobe.comparison.agreement import LOSSES
 from whisperprobe.comparison.listeners import WHISPER
 from whisperprobe.comparison.naming import BASE, lexicon_of, model_name
-from whisperprobe.comparison.people_data import join_key
-from whisperprobe.comparison.words import and_between
+from whisperprobe.comparison.words import and_between, count_of, percent, word_of
 
 if TYPE_CHECKING:
     from whisperprobe.comparison.result import Comparison
@@ -24,10 +23,10 @@ def who_listened(comparison: Comparison) -> str:
     lexicons = [m for m in comparison.models if lexicon_of(m, comparison.conditions)]
     others = [m for m in comparison.models if m not in lexicons]
     if not lexicons:
-        return _count(len(others), "model")
+        return count_of(len(others), "model")
     kind = "Whisper model" if {comparison.listener(m) for m in others} == {WHISPER} else "other model"
     return and_between(
-        [*([_count(len(others), kind)] if others else []), _count(len(lexicons), "discriminative lexicon")]
+        [*([count_of(len(others), kind)] if others else []), count_of(len(lexicons), "discriminative lexicon")]
     )
 
 
@@ -47,11 +46,11 @@ def lexicon_sentences(comparison: Comparison, order: Sequence[str]) -> list[str]
 
 
 def _lexicons(which: str, shares: Mapping[tuple[str, str], float], order: Sequence[str]) -> str:
-    matched = [f"{_percent(shares[c, c])} under {c}" for c in order if (c, c) in shares]
+    matched = [f"{percent(shares[c, c])} under {c}" for c in order if (c, c) in shares]
     other = sorted(share for (learnt, c), share in shares.items() if learnt != c)
     parts = [f"tested in the condition that each had learnt, understood {and_between(matched)}"] if matched else []
     if other:
-        span = _percent(other[0]) if len(other) == 1 else f"{_percent(other[0])} to {_percent(other[-1])}"
+        span = percent(other[0]) if len(other) == 1 else f"{percent(other[0])} to {percent(other[-1])}"
         parts.append(f"in another condition, {'' if matched else 'understood '}{span}")
     return f"Discriminative lexicons ({which}), {'; '.join(parts)}."
 
@@ -72,13 +71,14 @@ def answer_sentences(comparison: Comparison, conditions: Sequence[str]) -> list[
     clips = comparison.clips
     for condition in conditions:
         rows = clips[(clips["model"] == BASE) & (clips["condition"] == condition)]
-        answers = rows["prediction"].dropna().map(join_key).value_counts()
+        answers = rows["prediction"].map(word_of).value_counts()
         if len(answers) == 0 or 2 * len(answers) > rows["word"].nunique():
             continue
         most = answers.head(_MOST_GIVEN)
         named = and_between([f"“{answer}”" for answer in most.index])
         share = 100 * most.sum() / answers.sum()
-        parts.append(f"{_count(len(answers), 'different answer')} under {condition}, {named} {share:.0f} % of the time")
+        given = count_of(len(answers), "different answer")
+        parts.append(f"{given} under {condition}, {named} {share:.0f} % of the time")
     if not parts:
         return []
     return [
@@ -89,7 +89,7 @@ def answer_sentences(comparison: Comparison, conditions: Sequence[str]) -> list[
 
 def agreement_sentences(comparison: Comparison) -> list[str]:
     """Whether Whisper and another listener lose the same words; nothing where one kind of listener listened."""
-    table = listener_agreement(comparison)
+    table = comparison.agreement
     sentences = []
     for (model, measure, other, other_measure), rows in table.groupby(
         ["model", "measure", "other", "other_measure"], sort=False
@@ -109,24 +109,10 @@ def agreement_sentences(comparison: Comparison) -> list[str]:
             f"Do both listeners lose the same words? Rank correlation (Spearman's ρ) over "
             f"{int(rows['n_words'].iloc[0]):,} words of what a condition took from each: {and_between(found)}"
             + (f"; beyond the kinds of sounds that the words are made of, {and_between(beyond)}" if known else "")
-            + f". Taken: {_LOSSES[str(measure)]} ({one}), {_LOSSES[str(other_measure)]} ({two})."
+            + f". Taken: {LOSSES[str(measure)].said} ({one}), {LOSSES[str(other_measure)].said} ({two})."
         )
     return sentences
 
 
-_LOSSES = {
-    "word_surprisal": "rise of surprisal",
-    "target_correlation": "fall of the correlation with the word's vector",
-}
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f} %"
-
-
 def _two(value: float) -> str:
     return f"{value:.2f}".replace("-", "−")
-
-
-def _count(n: int, name: str) -> str:
-    return f"{n:,} {name}" + ("" if n == 1 else "s")

@@ -6,14 +6,14 @@ import math
 from collections.abc import Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from whisperprobe.comparison.agreement import first_models
+from whisperprobe.comparison.agreement import LOSSES, first_models
 from whisperprobe.comparison.confusions import FEW_WRONG
 from whisperprobe.comparison.listeners import describe_measure
 from whisperprobe.comparison.naming import model_name
 from whisperprobe.comparison.phonemes import MAKE_UP
 from whisperprobe.comparison.severity import conditions_heard, severity_note
 from whisperprobe.comparison.sounds import turn_worse
-from whisperprobe.comparison.words import and_between
+from whisperprobe.comparison.words import and_between, percent
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -86,8 +86,8 @@ def sound_sentences(comparison: Comparison) -> list[str]:
     """What the sounds of words have to do with how they were heard, and which were mistaken, by first models."""
     if comparison.sounds is None:
         return []
-    mistaken = (s for model in first_models(comparison) for s in _confusions(comparison, model))
-    return [*effect_sentences(comparison, first_models(comparison)), *mistaken]
+    models = first_models(comparison)
+    return [*effect_sentences(comparison, models), *(s for model in models for s in _confusions(comparison, model))]
 
 
 def effect_sentences(comparison: Comparison, models: Sequence[str]) -> list[str]:
@@ -125,14 +125,12 @@ def _effect(row: Mapping[Hashable, Any], where: str) -> str:
     words = "longer words" if counted else f"words with more {kind}"
     slope, low, high = (_signed((1.0 if counted else 0.1) * row[name]) for name in ("slope", "low", "high"))
     per = "further sound" if counted else "10 % of such sounds in a word" if where else "10 %"
-    sized = f"{slope}{_UNITS.get(row['measure'], '')} for every {per} ({low} to {high}; p {_p(row['p_holm'])})"
+    unit = LOSSES[row["measure"]].unit if row["measure"] in LOSSES else ""
+    sized = f"{slope}{unit} for every {per} ({low} to {high}; p {_p(row['p_holm'])})"
     if row["known"]:
         return f"{words} lost {'more' if row['slope'] > 0 else 'less'}{where}: {sized}"
     change = f"change of the {describe_measure(row['measure'])}" if where else "one"
     return f"{words} had a {'higher' if row['slope'] > 0 else 'lower'} {change}{where}: {sized}"
-
-
-_UNITS = {"word_surprisal": " bits of surprisal", "target_correlation": " of correlation lost"}
 
 
 def _confusions(comparison: Comparison, model: str) -> list[str]:
@@ -144,8 +142,8 @@ def _confusions(comparison: Comparison, model: str) -> list[str]:
     heard = [by_condition[c] for c in comparison.conditions if c in by_condition]
     if all(row["right"] == 1 for row in heard):
         return []
-    shares = [f"{_percent(1 - row['right'])} under {row['condition']}" for row in heard]
-    chance = [_percent(1 - row["right_by_chance"]) for row in heard if math.isfinite(row["right_by_chance"])]
+    shares = [f"{percent(1 - row['right'])} under {row['condition']}" for row in heard]
+    chance = [percent(1 - row["right_by_chance"]) for row in heard if math.isfinite(row["right_by_chance"])]
     shuffled = f" (with answers shuffled among the recordings: {and_between(chance)})" if chance else ""
     kinds = "; ".join(_kinds(row) for row in heard if 1 - row["right"] >= FEW_WRONG)
     first = f"Consonants not heard as spoken, {who}: {and_between(shares)}{shuffled}."
@@ -155,11 +153,7 @@ def _confusions(comparison: Comparison, model: str) -> list[str]:
 
 def _kinds(row: Mapping[Hashable, Any]) -> str:
     shares = {"left out": "left_out", "place": "place", "manner": "manner_wrong", "voicing": "voicing"}
-    return f"under {row['condition']} " + ", ".join(f"{name} {_percent(row[key])}" for name, key in shares.items())
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f} %"
+    return f"under {row['condition']} " + ", ".join(f"{name} {percent(row[key])}" for name, key in shares.items())
 
 
 def _signed(value: float) -> str:

@@ -110,6 +110,11 @@ class Comparison:
         present = set(zip(pairs["model"], pairs["condition"], strict=True))
         return tuple((m, c) for m in self.models for c in self.conditions if (m, c) in present)
 
+    @cached_property
+    def agreement(self) -> pd.DataFrame:
+        """How far two listeners lose the same words: `listener_agreement` of this comparison (computed once)."""
+        return listener_agreement(self)
+
     def values(self, measure: str) -> np.ndarray[Any, np.dtype[np.float64]]:
         """One measure of every row of `clips` as float64, NaN where the probe has no value."""
         names = {"accuracy": "correct", "surprisal": "word_surprisal", "rank": "word_mean_rank"}
@@ -262,8 +267,8 @@ class Comparison:
             folder / "matrix.csv", index=False, lineterminator="\n"
         )
         condition_effects(self).to_csv(folder / "effects.csv", index=False, lineterminator="\n")
-        if len(together := listener_agreement(self)):
-            together.round(10).to_csv(folder / "agreement.csv", index=False, lineterminator="\n")
+        if len(self.agreement):
+            self.agreement.round(10).to_csv(folder / "agreement.csv", index=False, lineterminator="\n")
         self.words().round(10).to_csv(folder / "words.csv", index=False, lineterminator="\n")
         about = {
             "format": FORMAT,

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from audiogram.errors import InputError
-from whisperprobe.comparison.agreement import WORSE
+from whisperprobe.comparison.agreement import LOSSES
 from whisperprobe.comparison.chance import right_by_chance
 from whisperprobe.comparison.confusions import confusion_classes, count_confusions
 from whisperprobe.comparison.effects import reference_condition
@@ -133,7 +133,7 @@ def turn_worse(effects: pd.DataFrame) -> pd.DataFrame:
         The same with slope, low and high turned, and known: whether it is known of the measure which way is worse.
         Where it is not, the row is left as it is.
     """
-    worse = effects["measure"].map(WORSE | {"correct": -1})
+    worse = effects["measure"].map({name: loss.sign for name, loss in LOSSES.items()} | {"correct": -1})
     sign = worse.fillna(1).astype(np.float64)
     turned = effects.assign(slope=effects["slope"] * sign, known=worse.notna())
     turned["low"] = (effects["low"] * sign).where(sign > 0, effects["high"] * sign)

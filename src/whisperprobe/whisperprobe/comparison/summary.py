@@ -21,7 +21,7 @@ from whisperprobe.comparison.listener_summary import (
 from whisperprobe.comparison.naming import BASE, lexicon_of
 from whisperprobe.comparison.people_summary import effect_sentences, people_sentences, severity_sentences
 from whisperprobe.comparison.result import Cell, Comparison
-from whisperprobe.comparison.words import and_between
+from whisperprobe.comparison.words import and_between, count_of, percent
 
 __all__ = ["Recovery", "recovery", "reference_condition", "summarise", "worst_words"]
 
@@ -135,11 +135,11 @@ def _scope(comparison: Comparison) -> str:
     seeds = comparison.clips["seed"].nunique()
     repeated = f", averaged over {seeds} seeds" if seeds > 1 else ""
     text = (
-        f"{who_listened(comparison)} heard {_count(clips, 'recording')} of {_count(words, 'word')} "
-        f"under {_count(len(comparison.conditions), 'condition')}{repeated}."
+        f"{who_listened(comparison)} heard {count_of(clips, 'recording')} of {count_of(words, 'word')} "
+        f"under {count_of(len(comparison.conditions), 'condition')}{repeated}."
     )
     if comparison.left_out:
-        text += f" {_count(len(comparison.left_out), 'recording')} that not every run holds were left out."
+        text += f" {count_of(len(comparison.left_out), 'recording')} that not every run holds were left out."
     return text
 
 
@@ -151,7 +151,7 @@ def _unadapted(comparison: Comparison, reference: str, others: Sequence[str]) ->
     accuracy, surprisal = comparison.bootstrap("correct"), comparison.bootstrap("word_surprisal")
     before = _bits(surprisal.estimates[best])
     sentences = [
-        f"Under {reference}, the unadapted model understood {_percent(accuracy.estimates[best])} of the recordings"
+        f"Under {reference}, the unadapted model understood {percent(accuracy.estimates[best])} of the recordings"
         f"{_range(*accuracy.interval(best))}; the mean surprisal of the spoken word was {before}."
     ]
     for condition in others:
@@ -159,7 +159,7 @@ def _unadapted(comparison: Comparison, reference: str, others: Sequence[str]) ->
             continue
         here = cells.index((BASE, condition))
         sentences.append(
-            f"Under {condition}, it understood {_percent(accuracy.estimates[here])}"
+            f"Under {condition}, it understood {percent(accuracy.estimates[here])}"
             f"{_range(*accuracy.interval(here))}, {_change(*accuracy.difference(best, here))}; mean surprisal went "
             f"from {before} to {_bits(surprisal.estimates[here])}."
         )
@@ -194,7 +194,7 @@ def _adapted(comparison: Comparison, condition: str, reference: str) -> list[str
     accuracy = comparison.bootstrap("correct")
     surprisal = comparison.bootstrap("word_surprisal").estimates[here]
     text = (
-        f"Fine-tuned on {condition}, the model understood {_percent(accuracy.estimates[here])} of what it heard "
+        f"Fine-tuned on {condition}, the model understood {percent(accuracy.estimates[here])} of what it heard "
         f"through {condition}{_range(*accuracy.interval(here))}, at {_bits(surprisal)} of surprisal"
     )
     won = recovery(comparison, condition, reference)
@@ -219,12 +219,12 @@ def _transfer(comparison: Comparison, order: Sequence[str]) -> list[str]:
     for model in (m for m in comparison.models if m != BASE and lexicon_of(m, comparison.conditions) is None):
         parts = []
         for condition in (c for c in order if c != model and (model, c) in comparison.cells):
-            part = f"{_percent(accuracy.estimates[comparison.cells.index((model, condition))])} under {condition}"
+            part = f"{percent(accuracy.estimates[comparison.cells.index((model, condition))])} under {condition}"
             if (BASE, condition) in comparison.cells and comparison.listener(model) == comparison.listener(BASE):
                 first, here = (comparison.cells.index((m, condition)) for m in (BASE, model))
                 change, low, high = (100 * v for v in accuracy.difference(first, here))
                 points = f"; difference {_signed(change)}, {_signed(low)} to {_signed(high)}" if low < high else ""
-                part += f" (unadapted: {_percent(accuracy.estimates[first])}{points})"
+                part += f" (unadapted: {percent(accuracy.estimates[first])}{points})"
             parts.append(part)
         if parts:
             if model in comparison.conditions:
@@ -251,10 +251,6 @@ def _suffering(comparison: Comparison, condition: str, reference: str) -> list[s
     return [f"The words that suffered most under {condition}: {and_between(words)}."]
 
 
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f} %" if math.isfinite(share) else "an unknown share"
-
-
 def _signed(points: float) -> str:
     """A number of percentage points or bits with its sign, −0.0 without.
 
@@ -277,7 +273,3 @@ def _bits(value: float) -> str:
 
 def _range(low: float, high: float) -> str:
     return f" (95 % interval {100 * low:.1f} to {100 * high:.1f})" if low < high else ""
-
-
-def _count(n: int, name: str) -> str:
-    return f"{n:,} {name}" + ("" if n == 1 else "s")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,7 +11,7 @@ import pandas as pd
 
 from whisperprobe.labels import word_of
 
-__all__ = ["and_between", "as_numbers", "heard_as", "word_of", "word_table"]
+__all__ = ["and_between", "as_numbers", "count_of", "heard_as", "percent", "word_of", "word_table"]
 
 NOTHING = "(nothing)"
 
@@ -24,6 +25,28 @@ def and_between(parts: Sequence[str]) -> str:
     ('a, b and c', 'a and b', 'a')
     """
     return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
+
+
+def count_of(n: int, name: str) -> str:
+    """How many of a thing, in a sentence.
+
+    Examples
+    --------
+    >>> count_of(1, "word"), count_of(27_000, "word")
+    ('1 word', '27,000 words')
+    """
+    return f"{n:,} {name}" + ("" if n == 1 else "s")
+
+
+def percent(share: float) -> str:
+    """A share in a sentence.
+
+    Examples
+    --------
+    >>> percent(0.965), percent(float("nan"))
+    ('96.5 %', 'an unknown share')
+    """
+    return f"{100 * share:.1f} %" if math.isfinite(share) else "an unknown share"
 
 
 def as_numbers(column: pd.Series[Any]) -> np.ndarray[Any, np.dtype[np.float64]]:

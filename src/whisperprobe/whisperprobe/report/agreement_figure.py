@@ -9,20 +9,16 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from whisperprobe.comparison.agreement import Counterpart, losses_by_word
+from whisperprobe.comparison.agreement import LOSSES, Counterpart, losses_by_word
 from whisperprobe.comparison.naming import model_name
 from whisperprobe.comparison.result import Comparison
-from whisperprobe.report.figures import plain
+from whisperprobe.report.figures import drawn_of, plain
 from whisperprobe.report.palette import condition_colours
 
 __all__ = ["draw_agreement"]
 
-_MOST_WORDS = 2000  # drawn as SVG, which needs no WebGL
 _NAMED = 2  # words that are named at each of five edges
 _APART = np.array([0.14, 0.06])  # share of the axes that names need
-_LOSSES = {
-    "word_surprisal": "Rise of surprisal (bits)", "target_correlation": "Loss of correlation with the meaning",
-}  # fmt: skip
 
 
 def draw_agreement(comparison: Comparison, pair: Counterpart, found: pd.DataFrame, order: Sequence[str]) -> go.Figure:
@@ -46,8 +42,7 @@ def draw_agreement(comparison: Comparison, pair: Counterpart, found: pd.DataFram
     figure = make_subplots(cols=len(found), horizontal_spacing=0.06, shared_yaxes=True, subplot_titles=titles)
     colours = condition_colours(order)
     for column, condition in enumerate(found["condition"], 1):
-        table = losses_by_word(comparison, pair, str(condition))
-        shown = table if len(table) <= _MOST_WORDS else table.sample(_MOST_WORDS, random_state=0)
+        shown = drawn_of(losses_by_word(comparison, pair, str(condition)))
         named = _telling(shown)
         figure.add_scatter(
             x=shown["loss"].round(3), y=shown["other_loss"].round(4), mode="markers+text",
@@ -65,7 +60,7 @@ def draw_agreement(comparison: Comparison, pair: Counterpart, found: pd.DataFram
 
 
 def _axis(measure: str, model: str, order: Sequence[str]) -> str:
-    return f"{_LOSSES[measure]}<br>{plain(model_name(model, order))}"
+    return f"{LOSSES[measure].axis}<br>{plain(model_name(model, order))}"
 
 
 def _telling(table: pd.DataFrame) -> dict[str, str]:

@@ -21,13 +21,14 @@ from whisperprobe.report.infinite import surprisal_by_cell
 from whisperprobe.report.palette import DASHES, SCALE, SYMBOLS, cell_ink, condition_colours
 
 __all__ = [
-    "LEGEND_ABOVE", "audiogram_chart", "distribution_chart", "log_axis", "matrix_chart", "plain", "read_training",
-    "rgba", "training_chart",
+    "LEGEND_ABOVE", "audiogram_chart", "distribution_chart", "drawn_of", "log_axis", "matrix_chart", "plain",
+    "read_training", "rgba", "training_chart",
 ]  # fmt: skip
 
 _Cells = Mapping[tuple[str, str], Mapping[str, Any]]
 LEGEND_ABOVE = {"orientation": "h", "y": 1.02, "yanchor": "bottom"}
 _CONTROLS = {code: 0x2400 + code for code in range(0x20)} | {0x7F: 0x2421}
+_MOST_POINTS = 2000
 _SAMPLE = 400  # quantiles that stand for a distribution, so that 27,000 words cost no more than 200
 
 
@@ -175,6 +176,11 @@ def read_training(folder: str | Path) -> pd.DataFrame:
         scored = pd.read_csv(evaluation)[["step", "loss"]].rename(columns={"loss": "eval_loss"})
         table = table.merge(scored, on="step", how="left")
     return table
+
+
+def drawn_of(points: pd.DataFrame) -> pd.DataFrame:
+    """The rows that are drawn as points, as SVG, which needs no WebGL: all, or 2,000 at random, always the same."""
+    return points if len(points) <= _MOST_POINTS else points.sample(_MOST_POINTS, random_state=0)
 
 
 def log_axis(*series: np.ndarray[Any, Any]) -> dict[str, Any]:

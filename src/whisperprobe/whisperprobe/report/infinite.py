@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from whisperprobe.comparison.result import Cell, Comparison
-from whisperprobe.comparison.words import and_between, as_numbers
+from whisperprobe.comparison.words import and_between, as_numbers, count_of
 
 __all__ = ["infinite_note", "surprisal_by_cell"]
 
@@ -25,9 +25,7 @@ def surprisal_by_cell(comparison: Comparison) -> dict[Cell, Mapping[str, Any]]:
 def infinite_note(comparison: Comparison, order: Sequence[str]) -> str:
     """How many recordings have an infinite surprisal, and what became of them; nothing where none has."""
     counts = _infinite(comparison).groupby("condition")["clip_id"].nunique()
-    parts = [
-        f"{counts[c]:,} recording{'' if counts[c] == 1 else 's'} under {c}" for c in order if c in counts.index
-    ]  # fmt: skip
+    parts = [f"{count_of(counts[c], 'recording')} under {c}" for c in order if c in counts.index]
     if not parts:
         return ""
     return (

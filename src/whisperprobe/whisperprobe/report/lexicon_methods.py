@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from whisperprobe.comparison.agreement import listener_agreement
 from whisperprobe.comparison.naming import lexicon_of
 from whisperprobe.comparison.result import Comparison
 
@@ -37,7 +36,7 @@ def lexicon_methods(comparison: Comparison) -> list[str]:
         if lexicon is not None:
             said.setdefault(lexicon.cues, dict(run["manifest"].get("options") or {}))
     paragraphs = [_paragraph(cues, options) for cues, options in said.items()]
-    if len(listener_agreement(comparison)):
+    if len(comparison.agreement):
         paragraphs.append(
             "Two listeners were compared by Spearman's ρ over words between what a condition changed of each one's "
             "measure, averaged over recordings and turned so that more is worse; its interval has the standard error "

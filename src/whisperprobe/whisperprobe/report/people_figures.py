@@ -15,7 +15,7 @@ from whisperprobe.comparison.listeners import describe_measure
 from whisperprobe.comparison.naming import model_name
 from whisperprobe.comparison.phonemes import ARPABET, MAKE_UP
 from whisperprobe.comparison.sounds import turn_worse
-from whisperprobe.report.figures import plain
+from whisperprobe.report.figures import LEGEND_ABOVE, drawn_of, plain
 from whisperprobe.report.palette import SYMBOLS, condition_colours
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 __all__ = ["best_rows", "confusion_chart", "gain_chart", "make_up_chart", "response_chart", "shown_effects"]
 
-_MOST_POINTS = 2000  # drawn as SVG, which needs no WebGL
 _MOST_ROWS = 24
 _MANNERS = ("stop", "affricate", "fricative", "nasal", "approximant")
 _PLACES = ("bilabial", "labiodental", "dental", "alveolar", "postalveolar", "palatal", "velar", "glottal")
@@ -34,7 +33,6 @@ _DARK = "#6b7684"  # stands out on bars, on white and on dark paper
 _FAINT_TO_FULL = [[0, "rgba(47,127,193,0.06)"], [1, "rgba(47,127,193,0.8)"]]
 _TOLD = 20  # per cent, from which a confusion has its number beside its colour
 _MIDDLE = "#727d89"  # as far from white as from dark paper, 4:1
-_LEGEND_ABOVE = {"orientation": "h", "y": 1.02, "yanchor": "bottom"}
 
 
 def best_rows(people: PeopleComparison) -> list[Mapping[str, Any]]:
@@ -58,7 +56,7 @@ def response_chart(people: PeopleComparison, order: Sequence[str]) -> go.Figure:
         cell = people.words
         for name in ("listener", "model", "condition"):
             cell = cell[cell[name] == row[name]]
-        shown = cell if len(cell) <= _MOST_POINTS else cell.sample(_MOST_POINTS, random_state=0)
+        shown = drawn_of(cell)
         x, y = (cell[name].to_numpy(dtype=np.float64) for name in (row["measure"], "response"))
         colour = colours.get(row["condition"], _GREY)
         figure.add_scatter(
@@ -123,7 +121,7 @@ def gain_chart(people: PeopleComparison, order: Sequence[str]) -> go.Figure:
     figure.update_xaxes(title="AIC of the baseline minus AIC with it", zeroline=False, row=1, col=2)
     figure.update_layout(
         height=150 + 24 * len(table), margin={"l": 90, "r": 20, "t": 60, "b": 60}, dragmode=False, barmode="overlay",
-        legend={**_LEGEND_ABOVE, "y": 1 + 30 / max(24 * len(table), 1)},
+        legend={**LEGEND_ABOVE, "y": 1 + 30 / max(24 * len(table), 1)},
     )  # fmt: skip
     return figure
 
@@ -154,7 +152,7 @@ def make_up_chart(sounds: Sounds, model: str, order: Sequence[str]) -> go.Figure
     )  # fmt: skip
     figure.update_layout(
         height=170 + 20 * len(features), margin={"l": 90, "r": 20, "t": 20, "b": 90}, dragmode=False,
-        legend=_LEGEND_ABOVE, showlegend=True,
+        legend=LEGEND_ABOVE, showlegend=True,
     )  # fmt: skip
     return figure
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from whisperprobe.comparison.agreement import counterparts, first_models, listener_agreement
+from whisperprobe.comparison.agreement import counterparts, first_models
 from whisperprobe.comparison.chance import MOST_RECORDINGS, SHUFFLES
 from whisperprobe.comparison.confusions import FEW_WRONG
 from whisperprobe.comparison.effects import condition_effects, reference_condition
@@ -98,7 +98,7 @@ def _confused(comparison: Comparison, sounds: Sounds, order: Sequence[str]) -> I
 
 def _agreement(comparison: Comparison, order: Sequence[str]) -> Iterator[_Drawn]:
     """Whether two listeners lose the same words."""
-    found = listener_agreement(comparison)
+    found = comparison.agreement
     for n, pair in enumerate(counterparts(comparison)):
         rows = found[(found["model"] == pair.model) & (found["other"] == pair.other)]
         if rows.empty:
