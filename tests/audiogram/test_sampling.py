@@ -25,6 +25,7 @@ def test_a_draw_belongs_to_its_seed_epoch_and_id_alone(seed, epoch, id_, source)
         random_audiogram(seed, source, epoch=epoch + 1, id=id_),
         random_audiogram(seed, source, epoch=epoch, id=id_ + "+"),
     )
+    assume(set(one.thresholds) != {-10.0})  # held at the softest throughout, as the best ears of 1 draw in 750 are
     assert all(other.thresholds != one.thresholds for other in others)
 
 
